@@ -1,0 +1,2 @@
+//! PerfWatch, the agent as a library.
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! PerfWatch, a host metrics agent.
+fn main() {}
