@@ -1,0 +1,125 @@
+//! The plugin's half of the door: what [`perfwatch_plugin!`](crate::perfwatch_plugin) puts into a library.
+//!
+//! Every entry is guarded here, on the plugin's side: a panic that left a library would end the host. It becomes an
+//! error of kind `PANICKED`, its payload is forgotten (its own drop may panic), and the instance is not called again.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
+use abi_stable::prefix_type::PrefixTypeTrait;
+use abi_stable::std_types::{RResult, RStr};
+
+use crate::abi::{
+    CollectorObject, HostObject, PluginModule, PluginModuleRef, RawCollector, RawCollector_TO, RawError, RawFrame,
+};
+use crate::{Collector, Error, ErrorKind, Host, Recorder, Schema};
+
+/// What a library exports under [`crate::abi::MODULE_SYMBOL`].
+pub type Header = LibHeader;
+
+/// The header of a library whose collector is `C`.
+pub const fn header<C: Collector>() -> Header {
+    // SAFETY: `module::<C>` is a loader of `PluginModuleRef`, the same type that the header is made for.
+    unsafe { LibHeader::from_constructor::<PluginModuleRef>(load::<C>, CheckTypeLayout::Yes) }
+}
+
+extern "C" fn load<C: Collector>() -> RootModuleResult {
+    __call_root_module_loader(module::<C>)
+}
+
+/// The root module of a collector. A test kit calls it without a library.
+pub fn module<C: Collector>() -> PluginModuleRef {
+    PluginModule { create: create::<C> }.leak_into_prefix()
+}
+
+extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let options = serde_json::from_str(options.as_str())
+            .map_err(|cause| Error::failed("could not read the options, which plugin.toml lets pass").because(cause))?;
+        let object = Arc::new(host);
+        C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
+    }));
+    match made {
+        Ok(Ok(collector)) => {
+            let guarded = Guarded { collector: Some(collector) };
+            RResult::ROk(RawCollector_TO::from_value(guarded, abi_stable::erased_types::TD_Opaque))
+        }
+        Ok(Err(error)) => RResult::RErr(RawError { kind: error.kind().0, message: error.chain().into() }),
+        Err(payload) => RResult::RErr(RawError { kind: ErrorKind::PANICKED.0, message: said(payload).into() }),
+    }
+}
+
+/// A collector that is never called again once it has panicked.
+struct Guarded<C: Collector> {
+    collector: Option<C>,
+}
+
+impl<C: Collector> RawCollector for Guarded<C> {
+    fn collect(&mut self, frame: &mut RawFrame) {
+        let Some(collector) = &mut self.collector else {
+            return fail(frame, ErrorKind::PANICKED, "not called again after it panicked");
+        };
+        match catch_unwind(AssertUnwindSafe(|| collector.collect(&mut Recorder::new(frame)))) {
+            Ok(Ok(())) => frame.outcome = ErrorKind::NONE.0,
+            Ok(Err(error)) => fail(frame, error.kind(), &error.chain()),
+            Err(payload) => {
+                fail(frame, ErrorKind::PANICKED, &said(payload));
+                // What a panic left half done is not run again, not even by a destructor.
+                std::mem::forget(self.collector.take());
+            }
+        }
+    }
+}
+
+impl<C: Collector> Drop for Guarded<C> {
+    fn drop(&mut self) {
+        let collector = self.collector.take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(collector))) {
+            std::mem::forget(payload);
+        }
+    }
+}
+
+fn fail(frame: &mut RawFrame, kind: ErrorKind, message: &str) {
+    frame.outcome = kind.0;
+    frame.message = frame.push_text(message.as_bytes()).unwrap_or_default();
+}
+
+fn said(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let text = format!("panicked: {}", text.unwrap_or("without a message"));
+    std::mem::forget(payload);
+    text
+}
+
+/// Makes a library a plugin: embeds the `plugin.toml` beside its `Cargo.toml` and exports the collector.
+///
+/// ```ignore
+/// perfwatch_plugin!(Memory);
+/// ```
+#[macro_export]
+macro_rules! perfwatch_plugin {
+    ($collector:ty) => {
+        const _: () = {
+            assert!(
+                cfg!(panic = "unwind"),
+                "a plugin needs panic = \"unwind\": the guard cannot catch a panic that aborts"
+            );
+
+            const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));
+
+            #[used]
+            #[unsafe(link_section = ".perfwatch")]
+            static SECTION: [u8; MANIFEST.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));
+
+            #[unsafe(no_mangle)]
+            static perfwatch_contract: u32 = $crate::CONTRACT;
+
+            #[unsafe(no_mangle)]
+            static perfwatch_module: $crate::export::Header = $crate::export::header::<$collector>();
+        };
+    };
+}

@@ -1,0 +1,108 @@
+//! What the agent gives a collector: where the host's files are, its constants, a way to log.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use abi_stable::std_types::{RResult, RSlice, RStr};
+
+use crate::abi::{HostObject, Number, Root};
+use crate::{Error, ProcFile};
+
+/// Space of a mounted file system.
+pub type Space = crate::abi::RawSpace;
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something is wrong.
+    Error,
+    /// Something may be wrong.
+    Warn,
+    /// What an operator wants to know once.
+    Info,
+    /// What an author wants to know.
+    Debug,
+}
+
+/// The host that is measured: this machine, a host mounted under a container, or a captured one of a test.
+///
+/// Cheap to clone, valid from any thread of the plugin until the end. No plugin spells `/proc` itself.
+#[derive(Clone)]
+pub struct Host {
+    object: Arc<HostObject>,
+}
+
+impl Host {
+    pub(crate) fn new(object: Arc<HostObject>) -> Host {
+        Host { object }
+    }
+
+    /// Opens a file of procfs for readings: `host.proc("meminfo")`.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn proc(&self, path: &str) -> Result<ProcFile, Error> {
+        ProcFile::open(self.proc_path(path))
+    }
+
+    /// Opens a file of `/proc/net`, of the measured host's own network namespace: `host.net("dev")`.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn net(&self, path: &str) -> Result<ProcFile, Error> {
+        ProcFile::open(self.root(Root::NET).join(path))
+    }
+
+    /// Where a file of procfs is.
+    pub fn proc_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root(Root::PROC).join(path)
+    }
+
+    /// Where a file of sysfs is.
+    pub fn sys_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root(Root::SYS).join(path)
+    }
+
+    /// Where a file of the host's file system is; `path` without its leading slash.
+    pub fn root_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root(Root::HOST).join(path)
+    }
+
+    fn root(&self, which: Root) -> &Path {
+        Path::new(OsStr::from_bytes(self.object.root(which).as_slice()))
+    }
+
+    /// Whether the measured host is not the one that this process runs in: its namespaces cannot be asked, only its files.
+    pub fn is_foreign(&self) -> bool {
+        self.object.number(Number::IS_FOREIGN) != 0
+    }
+
+    /// Bytes of a page of memory.
+    pub fn page_size(&self) -> u64 {
+        self.object.number(Number::PAGE_SIZE)
+    }
+
+    /// Units of `/proc/stat` in a second (`USER_HZ`).
+    pub fn clock_ticks(&self) -> u64 {
+        self.object.number(Number::CLOCK_TICKS)
+    }
+
+    /// The space of the file system mounted at a path of the measured host. May block for as long as the file system does not answer.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn statvfs(&self, path: impl AsRef<Path>) -> Result<Space, Error> {
+        let path = path.as_ref();
+        match self.object.statvfs(RSlice::from_slice(path.as_os_str().as_bytes())) {
+            RResult::ROk(space) => Ok(space),
+            RResult::RErr(errno) => Err(Error::from(std::io::Error::from_raw_os_error(errno))),
+        }
+    }
+
+    /// Writes to the agent's log, under the collector's name.
+    pub fn log(&self, level: Level, message: &str) {
+        self.object.log(level as u32, RStr::from_str(message));
+    }
+}

@@ -1,0 +1,177 @@
+//! Where a collector puts what it read.
+
+use std::time::{Duration, Instant};
+
+use crate::abi::{Note, RawFrame, RowHead};
+use crate::cell::{Cell, IntoCell};
+use crate::schema::{ColumnId, ScalarId, TableId};
+
+/// The reading being taken: every declared metric is null until it is set.
+///
+/// Nothing here fails. What goes beyond the reading's budget (rows, cells, bytes of text) is counted, and the agent
+/// marks the section `partial` and says what was cut.
+pub struct Recorder<'frame> {
+    frame: &'frame mut RawFrame,
+    started: Instant,
+}
+
+impl<'frame> Recorder<'frame> {
+    pub(crate) fn new(frame: &'frame mut RawFrame) -> Recorder<'frame> {
+        Recorder { frame, started: Instant::now() }
+    }
+
+    /// Sets a metric. A state is set by its index in `values`, a time in nanoseconds since the Unix epoch.
+    pub fn set(&mut self, metric: ScalarId, value: impl IntoCell) {
+        self.put(metric, value.into_cell());
+    }
+
+    /// Sets a metric that is text.
+    pub fn set_text(&mut self, metric: ScalarId, text: &str) {
+        if let Some(place) = self.frame.push_text(text.as_bytes()) {
+            self.put(metric, Cell::text(place.offset, place.len));
+        }
+    }
+
+    fn put(&mut self, metric: ScalarId, cell: Cell) {
+        if let Some(slot) = self.frame.cells.used().get_mut(metric.0 as usize) {
+            *slot = cell;
+        }
+    }
+
+    /// Begins a row: `out.row(interfaces, "eth0")`, or with several keys `out.row(processes, ["7", "init"])`.
+    /// Of two rows with the same key the later one counts.
+    ///
+    /// # Panics
+    /// Where the number of keys is not the declared one.
+    pub fn row(&mut self, table: TableId, key: impl RowKey) -> Row<'_> {
+        let first = key.with(|keys| {
+            assert!(
+                keys.len() == table.keys as usize,
+                "a row of this table has {} keys, not {}",
+                table.keys,
+                keys.len()
+            );
+            self.frame.push_row(table.place, keys, table.columns as usize)
+        });
+        Row { frame: self.frame, table, first }
+    }
+
+    /// Says that a row could not be read: it stands in the section with what is known of it, and with this error.
+    pub fn row_failed(&mut self, table: TableId, key: impl RowKey, message: &str) {
+        let known = key.with(|keys| self.find(table, keys));
+        if let Some(first) = known.or_else(|| self.row(table, key).first) {
+            self.frame.push_note(first, b"", message.as_bytes());
+        }
+    }
+
+    fn find(&mut self, table: TableId, keys: &[&[u8]]) -> Option<u32> {
+        let RawFrame { rows, cells, text, .. } = &mut *self.frame;
+        let (cells, text) = (cells.used(), text.used());
+        let is_it = |row: &&RowHead| {
+            row.table == table.place
+                && keys.iter().zip(&cells[row.first as usize..]).all(|(key, cell)| {
+                    let from = cell.bits as usize;
+                    text.get(from..from + cell.aux as usize) == Some(*key)
+                })
+        };
+        rows.used().iter().rev().find(is_it).map(|row| row.first)
+    }
+
+    /// Says that a part of the reading failed, by a name of its own: `out.part_failed("connections", &error)`.
+    /// What was set stands, and the section is `partial`.
+    pub fn part_failed(&mut self, part: &str, error: impl PartError) {
+        error.with(|message| self.frame.push_note(Note::PART, part.as_bytes(), message.as_bytes()));
+    }
+
+    /// When the call has run out of its time.
+    pub fn deadline(&self) -> Instant {
+        self.started + Duration::from_nanos(self.frame.time_left_ns)
+    }
+}
+
+/// A row being filled. Columns that are not set are null.
+pub struct Row<'recorder> {
+    frame: &'recorder mut RawFrame,
+    table: TableId,
+    /// Where its cells begin; none where it found no room.
+    first: Option<u32>,
+}
+
+impl Row<'_> {
+    /// Sets a column.
+    ///
+    /// # Panics
+    /// Where the column is another table's.
+    pub fn set(&mut self, column: ColumnId, value: impl IntoCell) {
+        self.put(column, value.into_cell());
+    }
+
+    /// Sets a column that is text.
+    ///
+    /// # Panics
+    /// Where the column is another table's.
+    pub fn set_text(&mut self, column: ColumnId, text: &str) {
+        if self.first.is_some()
+            && let Some(place) = self.frame.push_text(text.as_bytes())
+        {
+            self.put(column, Cell::text(place.offset, place.len));
+        }
+    }
+
+    /// Says that this row could not be read wholly.
+    pub fn failed(&mut self, message: &str) {
+        if let Some(first) = self.first {
+            self.frame.push_note(first, b"", message.as_bytes());
+        }
+    }
+
+    fn put(&mut self, column: ColumnId, cell: Cell) {
+        assert!(column.table == self.table.place, "this column belongs to another table");
+        if let Some(first) = self.first {
+            self.frame.cells.used()[(first + self.table.keys + column.place) as usize] = cell;
+        }
+    }
+}
+
+/// What names a row: a text, or one text a key.
+pub trait RowKey: Copy {
+    #[doc(hidden)]
+    fn with<T>(self, use_keys: impl FnOnce(&[&[u8]]) -> T) -> T;
+}
+
+impl RowKey for &str {
+    fn with<T>(self, use_keys: impl FnOnce(&[&[u8]]) -> T) -> T {
+        use_keys(&[self.as_bytes()])
+    }
+}
+
+/// Names from the kernel are bytes; what is not UTF-8 in them becomes U+FFFD in the agent.
+impl RowKey for &[u8] {
+    fn with<T>(self, use_keys: impl FnOnce(&[&[u8]]) -> T) -> T {
+        use_keys(&[self])
+    }
+}
+
+impl<const N: usize> RowKey for [&str; N] {
+    fn with<T>(self, use_keys: impl FnOnce(&[&[u8]]) -> T) -> T {
+        use_keys(&self.map(str::as_bytes))
+    }
+}
+
+/// What is said of a part that failed: a text, or an error with its causes.
+pub trait PartError {
+    #[doc(hidden)]
+    fn with(self, use_message: impl FnOnce(&str));
+}
+
+impl PartError for &str {
+    fn with(self, use_message: impl FnOnce(&str)) {
+        use_message(self);
+    }
+}
+
+impl PartError for &crate::Error {
+    fn with(self, use_message: impl FnOnce(&str)) {
+        use_message(&self.chain());
+    }
+}
