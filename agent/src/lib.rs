@@ -1,2 +1,4 @@
 //! PerfWatch, the agent as a library.
 #![deny(unsafe_code)]
+
+pub mod plugin;

@@ -1,0 +1,381 @@
+//! One library, known before its code runs.
+//!
+//! Promises: a [`Known`] is a descriptor and what was read through it; it has passed every check that comes before dlopen but that of the
+//! machine ([`Known::runs_here`]), so that a plugin of another machine can still be shown. What is loaded is read once more from
+//! the very bytes that are loaded, and refused if they say anything else than before.
+//!
+//! Cheap on purpose: a copy in memory is made by [`Known::loadable`], for what is really loaded. Whose file it is will be asked in
+//! [`Known::read`], between opening and reading.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::{env, error, fmt};
+
+use super::elf::{Elf, ElfError, MANIFEST_SECTION};
+use super::open::{self, Identity, Inode, OpenError, Opened};
+use super::seal::{self, SealError};
+
+/// Where distributions install the plugins that come with the agent.
+pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
+
+/// A plugin whose code has not run.
+#[derive(Debug)]
+pub struct Known {
+    /// The plugin's name, from its manifest.
+    pub name: String,
+    /// Its `plugin.toml`.
+    pub manifest: String,
+    /// Where it was found.
+    pub path: PathBuf,
+    /// Whether it came with the agent.
+    pub origin: Origin,
+    /// What its file says of itself.
+    pub elf: Elf,
+    opened: Opened,
+}
+
+/// Where a plugin is from, which decides how it is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It came with the agent: loaded in place, as installers replace by a rename.
+    Bundled,
+    /// Anyone's: loaded from a sealed copy.
+    Other,
+}
+
+/// The folders of what comes with the agent, by device and inode: that of its executable, and [`SYSTEM_FOLDER`].
+#[derive(Debug, Clone, Default)]
+pub struct Bundled(Vec<Inode>);
+
+impl Bundled {
+    /// Those of the running agent. One that is not there holds nothing.
+    #[must_use]
+    pub fn of_this_agent() -> Bundled {
+        let beside = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+        Bundled::new(beside.into_iter().chain([PathBuf::from(SYSTEM_FOLDER)]))
+    }
+
+    /// These folders, for a test.
+    pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Bundled {
+        Bundled(folders.into_iter().filter_map(|folder| Inode::of(&folder).ok()).collect())
+    }
+
+    /// Whether the opened file lies in one of them. Where a link is, does not matter: what it leads to is what is loaded.
+    fn hold(&self, opened: &Opened) -> bool {
+        let folder = opened.real_path.parent().and_then(|folder| Inode::of(folder).ok());
+        let still_there = Inode::of(&opened.real_path).is_ok_and(|inode| inode == opened.identity.inode);
+        still_there && folder.is_some_and(|folder| self.0.contains(&folder))
+    }
+}
+
+impl Known {
+    /// Opens a library and reads what it says of itself.
+    ///
+    /// # Errors
+    /// The first check that it does not pass.
+    pub fn read(path: &Path, bundled: &Bundled) -> Result<Known, Fault> {
+        let fault = |problem| Fault { path: path.to_owned(), problem };
+        let opened = open::open(path).map_err(|error| fault(error.into()))?;
+        let elf = Elf::read(&opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
+        let manifest = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
+        let manifest = std::str::from_utf8(manifest).map_err(|_| fault(Problem::ManifestIsNoText))?.to_owned();
+        Ok(Known {
+            name: name(&manifest).map_err(|told| fault(Problem::Manifest(told)))?,
+            manifest,
+            path: path.to_owned(),
+            origin: if bundled.hold(&opened) { Origin::Bundled } else { Origin::Other },
+            elf,
+            opened,
+        })
+    }
+
+    /// Whether this machine can run it.
+    ///
+    /// # Errors
+    /// Names both machines where they differ.
+    pub fn runs_here(&self) -> Result<(), Fault> {
+        self.elf.runs_here().map_err(|error| self.fault(error.into()))
+    }
+
+    /// The state that the file was in when it was opened.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.opened.identity
+    }
+
+    /// What the dynamic loader is to map: the file itself where it came with the agent, else a sealed copy, in memory or, where that is
+    /// refused, in `state_folder`.
+    ///
+    /// # Errors
+    /// No copy can be made, or its bytes are no longer those that were checked.
+    pub fn loadable(&self, state_folder: &Path) -> Result<Loadable, Fault> {
+        self.runs_here()?;
+        let file = match self.origin {
+            Origin::Bundled => {
+                open::reopen(self.opened.file.as_fd()).map_err(|error| self.fault(OpenError::Open(error).into()))?
+            }
+            Origin::Other => {
+                let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+                seal::copy(&self.opened.file, self.opened.identity.size, &name, state_folder)
+                    .map_err(|error| self.fault(Problem::Seal(error)))?
+            }
+        };
+        let size = file.metadata().map_err(|error| self.fault(OpenError::Open(error).into()))?.len();
+        let elf = Elf::read(&file, size).map_err(|error| self.fault(error.into()))?;
+        if elf == self.elf { Ok(Loadable { file }) } else { Err(self.fault(Problem::Changed)) }
+    }
+
+    fn fault(&self, problem: Problem) -> Fault {
+        Fault { path: self.path.clone(), problem }
+    }
+}
+
+/// A library in the form in which it is mapped.
+#[derive(Debug)]
+pub struct Loadable {
+    file: File,
+}
+
+impl Loadable {
+    /// The path to give to dlopen. The descriptor behind it stays open until the process ends: the dynamic loader knows libraries by this
+    /// name first, and under a reused number it would hand out the old library again.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        let path = open::self_path(self.file.as_fd());
+        let _kept: i32 = self.file.into_raw_fd();
+        path
+    }
+}
+
+/// For a child process, which inherits the descriptor.
+impl AsFd for Loadable {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A file that is not used, and why.
+#[derive(Debug)]
+pub struct Fault {
+    /// The file, or the folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong before a plugin's code runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A folder could not be searched.
+    Folder(std::io::Error),
+    /// A folder holds more libraries than are looked at.
+    TooManyLibraries {
+        /// How many are.
+        max: usize,
+    },
+    /// It could not be opened.
+    Open(OpenError),
+    /// It is no library for this agent.
+    Elf(ElfError),
+    /// It has no section `.perfwatch`.
+    NoManifest,
+    /// The section is not UTF-8.
+    ManifestIsNoText,
+    /// The section is no manifest.
+    Manifest(String),
+    /// No private copy.
+    Seal(SealError),
+    /// Other bytes than those that were checked.
+    Changed,
+}
+
+impl Problem {
+    /// Whether only a library with a manifest can have it.
+    pub(super) fn is_of_a_plugin(&self) -> bool {
+        let foreign = matches!(self, Problem::Elf(ElfError::OtherMachine { .. }));
+        foreign
+            || matches!(self, Problem::ManifestIsNoText | Problem::Manifest(_) | Problem::Seal(_) | Problem::Changed)
+    }
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Problem {
+        Problem::Open(error)
+    }
+}
+
+impl From<ElfError> for Problem {
+    fn from(error: ElfError) -> Problem {
+        Problem::Elf(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+impl error::Error for Fault {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.problem.source()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Folder(_) => f.write_str("could not search the folder for plugins"),
+            Problem::TooManyLibraries { max } => {
+                write!(
+                    f,
+                    "more than {max} libraries in one folder: not searched; keep the plugins in a folder of their own"
+                )
+            }
+            Problem::Open(error) => error.fmt(f),
+            Problem::Elf(error) => error.fmt(f),
+            Problem::NoManifest => {
+                write!(
+                    f,
+                    "no section {MANIFEST_SECTION}: another library; a plugin gets it from perfwatch_plugin!, and strip keeps it"
+                )
+            }
+            Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
+            Problem::Manifest(told) => f.write_str(told),
+            Problem::Seal(error) => error.fmt(f),
+            Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
+        }
+    }
+}
+
+impl error::Error for Problem {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Problem::Folder(error) => Some(error),
+            Problem::Open(error) => error.source(),
+            Problem::Elf(error) => error.source(),
+            Problem::Seal(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// The plugin's name. The manifest's own reader takes this over.
+fn name(manifest: &str) -> Result<String, String> {
+    let table: toml::Table = manifest.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let name = table.get("plugin").and_then(|plugin| plugin.get("name")).and_then(toml::Value::as_str);
+    name.map(str::to_owned).ok_or_else(|| "its plugin.toml has no plugin.name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::elf::Machine;
+    use super::super::sample::Sample;
+    use super::*;
+
+    const UPS: &[u8] = b"contract = \"1.0\"\n[plugin]\nname = \"ups\"\n";
+
+    fn library(folder: &Path, manifest: &[u8]) -> PathBuf {
+        let path = folder.join("libperfwatch_ups.so");
+        fs::write(&path, Sample { manifest: Some(manifest), ..Sample::default() }.bytes()).unwrap();
+        path
+    }
+
+    fn bytes(loadable: Loadable) -> Vec<u8> {
+        fs::read(loadable.keep()).unwrap()
+    }
+
+    #[test]
+    fn plugin_is_known_by_the_name_in_its_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::read(&library(folder.path(), UPS), &Bundled::default()).unwrap();
+        assert_eq!((known.name.as_str(), known.manifest.as_bytes()), ("ups", UPS));
+    }
+
+    #[test]
+    fn manifest_that_cannot_be_read_is_a_fault_with_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |manifest: &[u8]| {
+            let path = library(folder.path(), manifest);
+            let told = Known::read(&path, &Bundled::default()).unwrap_err().to_string();
+            told.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
+        };
+        assert!(told(b"\xff").contains("not UTF-8"));
+        assert!(told(b"= 1").contains("TOML parse error"));
+        assert!(told(b"[plugin]").contains("plugin.name"));
+    }
+
+    #[test]
+    fn what_lies_in_a_bundled_folder_is_bundled_however_it_is_named() {
+        let (bundled, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ours = Bundled::new([bundled.path().to_owned(), PathBuf::from("/nowhere")]);
+        let path = library(bundled.path(), UPS);
+        let (link, folder) = (other.path().join("link.so"), other.path().join("folder"));
+        symlink(&path, &link).unwrap();
+        symlink(bundled.path(), &folder).unwrap();
+        for path in [&path, &link, &folder.join("libperfwatch_ups.so")] {
+            assert_eq!(Known::read(path, &ours).unwrap().origin, Origin::Bundled, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn link_in_a_bundled_folder_does_not_make_its_target_bundled() {
+        let (bundled, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = bundled.path().join("link.so");
+        symlink(library(other.path(), UPS), &link).unwrap();
+        let known = Known::read(&link, &Bundled::new([bundled.path().to_owned()])).unwrap();
+        assert_eq!(known.origin, Origin::Other);
+    }
+
+    #[test]
+    fn others_are_loaded_from_a_copy_and_the_bundled_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = library(folder.path(), UPS);
+        let inode = |loadable: &Loadable| Inode::from(&fs::metadata(open::self_path(loadable.as_fd())).unwrap());
+        let other = Known::read(&path, &Bundled::default()).unwrap();
+        let bundled = Known::read(&path, &Bundled::new([folder.path().to_owned()])).unwrap();
+        let (copy, in_place) = (other.loadable(folder.path()).unwrap(), bundled.loadable(folder.path()).unwrap());
+        assert_ne!(inode(&copy), other.identity().inode);
+        assert_eq!(inode(&in_place), bundled.identity().inode);
+        assert_eq!(bytes(copy), fs::read(&path).unwrap());
+        assert_eq!(bytes(in_place), fs::read(&path).unwrap());
+    }
+
+    #[test]
+    fn library_replaced_by_a_rename_is_loaded_as_it_was_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = library(folder.path(), UPS);
+        let (known, before) = (Known::read(&path, &Bundled::default()).unwrap(), fs::read(&path).unwrap());
+        fs::write(folder.path().join("new"), "new").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_eq!(bytes(known.loadable(folder.path()).unwrap()), before);
+    }
+
+    #[test]
+    fn library_written_over_since_it_was_checked_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for ours in [Bundled::default(), Bundled::new([folder.path().to_owned()])] {
+            let known = Known::read(&library(folder.path(), UPS), &ours).unwrap();
+            library(folder.path(), &UPS.to_ascii_uppercase());
+            let told = known.loadable(folder.path()).unwrap_err().to_string();
+            assert!(told.contains("written since it was checked"), "{told}");
+        }
+    }
+
+    #[test]
+    fn library_of_another_machine_is_known_and_never_loadable() {
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = if Machine::HERE == Machine(183) { 62 } else { 183 };
+        let path = folder.path().join("libperfwatch_ups.so");
+        fs::write(&path, Sample { machine: foreign, manifest: Some(UPS), ..Sample::default() }.bytes()).unwrap();
+        let known = Known::read(&path, &Bundled::default()).unwrap();
+        assert_eq!(known.name, "ups");
+        assert!(known.loadable(folder.path()).unwrap_err().to_string().contains(": built for "));
+    }
+}

@@ -1,0 +1,14 @@
+//! Plugins: found, known before their code runs, and loaded.
+//!
+//! In the order of use: [`find`] looks through the folders and makes each candidate [`known`]: it is opened once ([`open`]) and what
+//! its file says of itself is read ([`elf`]); where others may write, [`seal`] makes the copy that is loaded. Up to here no code of a
+//! plugin has run.
+
+pub mod elf;
+pub mod find;
+pub mod known;
+pub mod open;
+pub mod seal;
+
+#[cfg(test)]
+mod sample;
