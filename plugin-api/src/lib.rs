@@ -58,8 +58,10 @@ mod host;
 #[cfg(feature = "host")]
 pub mod host_side;
 pub mod options;
+pub mod pattern;
 mod proc_file;
 mod recorder;
+pub mod scan;
 mod schema;
 
 pub use cell::{Cell, IntoCell, Tag};
