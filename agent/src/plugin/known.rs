@@ -13,7 +13,9 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::{env, error, fmt};
 
-use super::elf::{Elf, ElfError, MANIFEST_SECTION};
+use plugin_api::abi::MANIFEST_SECTION;
+
+use super::elf::{Elf, ElfError};
 use super::open::{self, Identity, Inode, OpenError, Opened};
 use super::seal::{self, SealError};
 

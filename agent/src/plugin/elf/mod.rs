@@ -18,6 +18,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use plugin_api::abi::MANIFEST_SECTION;
+
 pub use fault::ElfError;
 pub use glibc::Glibc;
 pub use machine::Machine;
@@ -30,9 +32,6 @@ const SEGMENTS_MAX: u64 = 128;
 const SECTIONS_MAX: u64 = 4096;
 /// Longest table of section names: 256 bytes for each of [`SECTIONS_MAX`].
 const SECTION_NAMES_BYTES_MAX: u64 = 1 << 20;
-
-/// The section that holds a plugin's `plugin.toml`, byte for byte.
-pub const MANIFEST_SECTION: &str = ".perfwatch";
 
 const HEADER_BYTES: usize = 64;
 const SEGMENT_BYTES: usize = 56;

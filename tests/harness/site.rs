@@ -1,0 +1,125 @@
+//! A folder for one agent: its program, its plugins, its config and all that it writes.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use tempfile::TempDir;
+
+use crate::{Allocations, Finished, Running, built};
+
+/// The folder; it is gone with this value.
+///
+/// The agent lies in `bin/`, so that beside its executable there is only what the test puts there. State, sockets and plugins
+/// are in `state/`, `run/` and `plugins/`, which its environment says. The config is `perfwatch.toml`.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site::new()
+    }
+}
+
+impl Site {
+    /// A folder with the agent and nothing else.
+    ///
+    /// # Panics
+    /// No folder can be made.
+    #[must_use]
+    pub fn new() -> Site {
+        let folder = tempfile::Builder::new().prefix("perfwatch-").tempdir().expect("a temporary folder");
+        let site = Site { folder };
+        for name in ["bin", "state", "run", "plugins"] {
+            fs::create_dir(site.path(name)).expect("a new folder");
+        }
+        place(&built().agent, &site.path("bin/perfwatch"));
+        site
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and the folders that it is to lie in.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a new folder");
+        fs::write(&path, bytes).expect("a new file");
+        path
+    }
+
+    /// Writes `perfwatch.toml`.
+    pub fn config(&self, text: &str) -> PathBuf {
+        self.write("perfwatch.toml", text)
+    }
+
+    /// Puts a plugin of the tests, as `mock`, into `plugins/`.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub fn plugin(&self, name: &str) -> PathBuf {
+        let (file, library) = (format!("libperfwatch_{name}.so"), &format!("perfwatch_{name}"));
+        let built = built().test_plugins.get(library).unwrap_or_else(|| panic!("tests/plugins has no {name}"));
+        place(built, &self.path("plugins").join(file))
+    }
+
+    /// Puts a plugin of the project, as `memory`, beside the agent, as an installation does.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub fn bundled(&self, name: &str) -> PathBuf {
+        let (file, library) = (format!("libperfwatch_{name}.so"), &format!("perfwatch_{name}"));
+        let built = built().plugins.get(library).unwrap_or_else(|| panic!("plugins/ has no {name}"));
+        place(built, &self.path("bin").join(file))
+    }
+
+    /// The agent with these arguments, ready to run. Of the environment it has only what the site says, and PATH.
+    pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(self.path("bin/perfwatch"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("PERFWATCH__AGENT__STATE_DIR", self.path("state"));
+        command.env("PERFWATCH__AGENT__RUNTIME_DIR", self.path("run"));
+        command.env("PERFWATCH__AGENT__PLUGIN_DIRS", format!("[{:?}]", self.path("plugins")));
+        if self.path("perfwatch.toml").exists() {
+            command.env("PERFWATCH_CONFIG", self.path("perfwatch.toml"));
+        } else {
+            // So that the machine's own config is not read: an empty file is no config.
+            command.env("PERFWATCH_CONFIG", "/dev/null");
+        }
+        command
+    }
+
+    /// Runs the agent until it ends by itself.
+    pub fn output(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
+        Running::start(self.command(arguments)).wait()
+    }
+
+    /// Starts the agent.
+    pub fn start(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// Starts the agent with its allocations counted.
+    pub fn start_counted(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> (Running, Allocations) {
+        let mut command = self.command(arguments);
+        let allocations = Allocations::count(&mut command, self.path("allocations"));
+        (Running::start(command), allocations)
+    }
+}
+
+/// A link where the file system allows one, else a copy: a debug build of the agent has 60 MB.
+fn place(built: &Path, at: &Path) -> PathBuf {
+    if fs::hard_link(built, at).is_err() {
+        fs::copy(built, at).unwrap_or_else(|error| panic!("could not copy {}: {error}", built.display()));
+    }
+    at.to_owned()
+}

@@ -1,0 +1,130 @@
+//! Fills its frame with what no honest plugin writes: unknown tags, places outside of the memory it was given, rows of no table. Whatever
+//! it writes, the agent says what is wrong in its section and lives.
+#![allow(non_upper_case_globals)]
+
+use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
+use abi_stable::prefix_type::PrefixTypeTrait;
+use abi_stable::std_types::{RResult, RStr};
+use plugin_api::abi::{
+    CollectorObject, HostObject, Note, PluginModule, PluginModuleRef, RawCollector, RawCollector_TO, RawError,
+    RawFrame, RowHead, Text,
+};
+use plugin_api::{Cell, Tag};
+
+const MANIFEST: &[u8] = include_bytes!("../plugin.toml");
+
+#[used]
+#[unsafe(link_section = ".perfwatch")]
+static SECTION: [u8; MANIFEST.len()] = *include_bytes!("../plugin.toml");
+
+#[derive(serde::Deserialize)]
+struct Options {
+    lie: Lie,
+}
+
+/// The places: metric 0 is a number, metric 1 a text.
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Lie {
+    Tag,
+    TextOutside,
+    TextNotUtf8,
+    RowOutside,
+    RowOfNoTable,
+    NoteOutside,
+    MessageOutside,
+    Outcome,
+    Bool,
+    Nan,
+}
+
+struct Liar(Lie);
+
+const FAR: u32 = u32::MAX - 7;
+const NOWHERE: Text = Text { offset: FAR, len: 100 };
+
+impl RawCollector for Liar {
+    fn collect(&mut self, frame: &mut RawFrame) {
+        match self.0 {
+            Lie::Tag => put(frame, 0, Cell { tag: Tag(77), aux: 0, bits: 1 }),
+            Lie::TextOutside => put(frame, 1, Cell::text(FAR, 100)),
+            Lie::TextNotUtf8 => {
+                write(frame, b"\xff\xfe\x00");
+                put(frame, 1, Cell::text(0, 3));
+            }
+            Lie::RowOutside => row(frame, RowHead { table: 0, first: FAR }),
+            Lie::RowOfNoTable => row(frame, RowHead { table: 9, first: 0 }),
+            Lie::NoteOutside => {
+                // SAFETY: the host made room for at least one note, or `capacity` is 0 and nothing is written.
+                unsafe {
+                    push(
+                        frame.notes.first,
+                        &mut frame.notes.len,
+                        frame.notes.capacity,
+                        Note { row: FAR, subject: NOWHERE, message: NOWHERE },
+                    )
+                };
+            }
+            Lie::MessageOutside => {
+                frame.outcome = 1;
+                frame.message = NOWHERE;
+            }
+            Lie::Outcome => frame.outcome = 4711,
+            Lie::Bool => put(frame, 0, Cell { tag: Tag::BOOL, aux: 0, bits: 2 }),
+            Lie::Nan => put(frame, 0, Cell { tag: Tag::F64, aux: 0, bits: f64::NAN.to_bits() }),
+        }
+    }
+}
+
+fn put(frame: &mut RawFrame, metric: u32, cell: Cell) {
+    assert!(metric < frame.cells.len);
+    // SAFETY: the host's cells of all metrics come first, `len` of them, and nothing else touches them during the call.
+    unsafe { *frame.cells.first.add(metric as usize) = cell };
+}
+
+fn row(frame: &mut RawFrame, head: RowHead) {
+    // SAFETY: as for the notes below.
+    unsafe { push(frame.rows.first, &mut frame.rows.len, frame.rows.capacity, head) };
+}
+
+fn write(frame: &mut RawFrame, text: &[u8]) {
+    for byte in text {
+        // SAFETY: as for the notes.
+        unsafe { push(frame.text.first, &mut frame.text.len, frame.text.capacity, *byte) };
+    }
+}
+
+/// # Safety
+/// `first` is valid for `capacity` elements.
+unsafe fn push<T>(first: *mut T, len: &mut u32, capacity: u32, value: T) {
+    if *len < capacity {
+        // SAFETY: inside the capacity.
+        unsafe { first.add(*len as usize).write(value) };
+        *len += 1;
+    }
+}
+
+extern "C" fn create(options: RStr<'_>, _host: HostObject) -> RResult<CollectorObject, RawError> {
+    match serde_json::from_str::<Options>(options.as_str()) {
+        Ok(options) => {
+            RResult::ROk(RawCollector_TO::from_value(Liar(options.lie), abi_stable::erased_types::TD_Opaque))
+        }
+        Err(error) => RResult::RErr(RawError { kind: 1, message: error.to_string().into() }),
+    }
+}
+
+fn module() -> PluginModuleRef {
+    PluginModule { create }.leak_into_prefix()
+}
+
+extern "C" fn load() -> RootModuleResult {
+    __call_root_module_loader(module)
+}
+
+#[unsafe(no_mangle)]
+static perfwatch_contract: u32 = plugin_api::CONTRACT;
+
+#[unsafe(no_mangle)]
+static perfwatch_module: LibHeader =
+    // SAFETY: `load` is a loader of `PluginModuleRef`, the same type that the header is made for.
+    unsafe { LibHeader::from_constructor::<PluginModuleRef>(load, CheckTypeLayout::Yes) };

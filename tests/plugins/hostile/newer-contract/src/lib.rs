@@ -1,0 +1,29 @@
+//! Of contract 2.0, and its manifest says so: nobody gets as far as its constructor.
+
+use plugin_api::options::NoOptions;
+use plugin_api::{Collector, Error, Host, Recorder, Schema, perfwatch_plugin};
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ON_LOAD: extern "C" fn() = on_load;
+
+extern "C" fn on_load() {
+    eprintln!("the code of newer_contract was run");
+    std::process::abort();
+}
+
+struct Never;
+
+impl Collector for Never {
+    type Options = NoOptions;
+
+    fn new(_: NoOptions, _: &Host, _: &mut Schema) -> Result<Never, Error> {
+        Ok(Never)
+    }
+
+    fn collect(&mut self, _: &mut Recorder) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+perfwatch_plugin!(Never);
