@@ -15,6 +15,7 @@ use std::{env, fs, io};
 
 use super::known::{Bundled, Fault, Known, Problem, SYSTEM_FOLDER};
 use super::open::Inode;
+use super::trust::{Authority, Doubt};
 
 /// Most libraries in one folder: four times as many plugins as were ever loaded at once, and twice `/usr/lib` of a desktop, named by mistake.
 const LIBRARIES_MAX: usize = 4096;
@@ -50,6 +51,8 @@ pub struct Found {
     pub faults: Vec<Fault>,
     /// Good ones that came second.
     pub shadowed: Vec<Shadowed>,
+    /// Of the plugins in use, what others could change.
+    pub doubts: Vec<Doubt>,
     /// Libraries that are nobody's plugin, each with what is missing.
     pub passed_over: Vec<Fault>,
     /// The folders that were searched.
@@ -68,7 +71,7 @@ pub fn folders(plugin_dirs: &[PathBuf]) -> Vec<Folder> {
 
 /// Looks through the folders. A folder that comes twice counts once.
 #[must_use]
-pub fn find(folders: &[Folder], bundled: &Bundled) -> Found {
+pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Found {
     let (mut found, mut seen) = (Found::default(), HashSet::new());
     for Folder { path: folder, named } in folders {
         match Inode::of(folder) {
@@ -81,7 +84,12 @@ pub fn find(folders: &[Folder], bundled: &Bundled) -> Found {
             Ok(names) => {
                 found.searched.push(folder.clone());
                 for name in names {
-                    found.look_at(&folder.join(&name), name.as_bytes().starts_with(PREFIX.as_bytes()), bundled);
+                    found.look_at(
+                        &folder.join(&name),
+                        name.as_bytes().starts_with(PREFIX.as_bytes()),
+                        bundled,
+                        authority,
+                    );
                 }
             }
             Err(problem) => found.faults.push(Fault { path: folder.clone(), problem }),
@@ -91,14 +99,22 @@ pub fn find(folders: &[Folder], bundled: &Bundled) -> Found {
 }
 
 impl Found {
-    fn look_at(&mut self, path: &Path, should_be_ours: bool, bundled: &Bundled) {
-        let known = Known::read(path, bundled).and_then(|known| known.runs_here().map(|()| known));
+    fn look_at(&mut self, path: &Path, should_be_ours: bool, bundled: &Bundled, authority: &Authority) {
+        let known = Known::read(path, bundled).and_then(|known| Ok((known.may_be_loaded(authority)?, known)));
         match known {
-            Ok(known) => match self.plugins.iter().find(|first| first.name == known.name) {
+            Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name == known.name) {
                 Some(first) => {
                     self.shadowed.push(Shadowed { name: known.name, path: known.path, by: first.path.clone() });
                 }
-                None => self.plugins.push(known),
+                None => {
+                    for doubt in doubts {
+                        // A folder's is the same for all in it.
+                        if !self.doubts.contains(&doubt) {
+                            self.doubts.push(doubt);
+                        }
+                    }
+                    self.plugins.push(known);
+                }
             },
             Err(fault) if should_be_ours || fault.problem.is_of_a_plugin() => self.faults.push(fault),
             Err(fault) => self.passed_over.push(fault),
@@ -126,7 +142,7 @@ fn libraries(folder: &Path) -> Result<Vec<OsString>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::super::elf::Machine;
     use super::super::sample::Sample;
@@ -139,7 +155,7 @@ mod tests {
 
     fn search(folders: &[&Path]) -> Found {
         let folders: Vec<_> = folders.iter().map(|path| Folder { path: path.to_path_buf(), named: true }).collect();
-        find(&folders, &Bundled::default())
+        find(&folders, &Bundled::default(), &Authority::of_this_agent())
     }
 
     fn names(found: &Found) -> Vec<&str> {
@@ -226,6 +242,20 @@ mod tests {
     }
 
     #[test]
+    fn plugin_that_others_may_write_is_not_used_by_root_and_told_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ups.so");
+        fs::write(&path, plugin("ups")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let found = search(&[folder.path()]);
+        let told: Vec<_> =
+            found.faults.iter().map(ToString::to_string).chain(found.doubts.iter().map(ToString::to_string)).collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("is writable by everyone (0666)"), "{told:?}");
+        assert_eq!(found.plugins.is_empty(), rustix::process::geteuid().is_root());
+    }
+
+    #[test]
     fn folder_that_comes_twice_counts_once() {
         let folder = tempfile::tempdir().unwrap();
         let link = tempfile::tempdir().unwrap();
@@ -238,7 +268,9 @@ mod tests {
 
     #[test]
     fn only_a_folder_that_was_named_has_to_be_there() {
-        let at = |named| find(&[Folder { path: "/nowhere".into(), named }], &Bundled::default()).faults;
+        let at = |named| {
+            find(&[Folder { path: "/nowhere".into(), named }], &Bundled::default(), &Authority::of_this_agent()).faults
+        };
         assert!(at(false).is_empty());
         assert_eq!(at(true)[0].to_string(), "/nowhere: could not search the folder for plugins");
     }

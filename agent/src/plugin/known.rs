@@ -1,11 +1,10 @@
 //! One library, known before its code runs.
 //!
-//! Promises: a [`Known`] is a descriptor and what was read through it; it has passed every check that comes before dlopen but that of the
-//! machine ([`Known::runs_here`]), so that a plugin of another machine can still be shown. What is loaded is read once more from
-//! the very bytes that are loaded, and refused if they say anything else than before.
+//! Promises: a [`Known`] is a descriptor and what was read through it. Whether it may be loaded is asked apart ([`Known::may_be_loaded`]), so
+//! that a plugin of another machine or of a stranger can still be shown. What is loaded is read once more from the very bytes that
+//! are loaded, and refused if they say anything else than before.
 //!
-//! Cheap on purpose: a copy in memory is made by [`Known::loadable`], for what is really loaded. Whose file it is will be asked in
-//! [`Known::read`], between opening and reading.
+//! Cheap on purpose: a copy in memory is made by [`Known::loadable`], for what is really loaded.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
@@ -18,6 +17,7 @@ use plugin_api::abi::MANIFEST_SECTION;
 use super::elf::{Elf, ElfError};
 use super::open::{self, Identity, Inode, OpenError, Opened};
 use super::seal::{self, SealError};
+use super::trust::{Authority, Doubt, TrustError};
 
 /// Where distributions install the plugins that come with the agent.
 pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
@@ -93,12 +93,13 @@ impl Known {
         })
     }
 
-    /// Whether this machine can run it.
+    /// Whether this machine can run it, and nobody could have changed it who must not: what is left to doubt is in the warnings.
     ///
     /// # Errors
-    /// Names both machines where they differ.
-    pub fn runs_here(&self) -> Result<(), Fault> {
-        self.elf.runs_here().map_err(|error| self.fault(error.into()))
+    /// Names both machines where they differ, or who could have changed what.
+    pub fn may_be_loaded(&self, authority: &Authority) -> Result<Vec<Doubt>, Fault> {
+        self.elf.runs_here().map_err(|error| self.fault(error.into()))?;
+        authority.judge(&self.opened).map_err(|error| self.fault(Problem::Trust(error)))
     }
 
     /// The state that the file was in when it was opened.
@@ -111,9 +112,10 @@ impl Known {
     /// refused, in `state_folder`.
     ///
     /// # Errors
-    /// No copy can be made, or its bytes are no longer those that were checked.
-    pub fn loadable(&self, state_folder: &Path) -> Result<Loadable, Fault> {
-        self.runs_here()?;
+    /// It may not be loaded, no copy can be made, or its bytes are no longer those that were checked.
+    pub fn loadable(&self, authority: &Authority, state_folder: &Path) -> Result<Loadable, Fault> {
+        // Warnings were told when it was found.
+        let _told: Vec<Doubt> = self.may_be_loaded(authority)?;
         let file = match self.origin {
             Origin::Bundled => {
                 open::reopen(self.opened.file.as_fd()).map_err(|error| self.fault(OpenError::Open(error).into()))?
@@ -188,6 +190,8 @@ pub enum Problem {
     ManifestIsNoText,
     /// The section is no manifest.
     Manifest(String),
+    /// It could have been changed by others.
+    Trust(TrustError),
     /// No private copy.
     Seal(SealError),
     /// Other bytes than those that were checked.
@@ -197,9 +201,8 @@ pub enum Problem {
 impl Problem {
     /// Whether only a library with a manifest can have it.
     pub(super) fn is_of_a_plugin(&self) -> bool {
-        let foreign = matches!(self, Problem::Elf(ElfError::OtherMachine { .. }));
-        foreign
-            || matches!(self, Problem::ManifestIsNoText | Problem::Manifest(_) | Problem::Seal(_) | Problem::Changed)
+        !matches!(self, Problem::Open(_) | Problem::NoManifest)
+            && !matches!(self, Problem::Elf(error) if !matches!(error, ElfError::OtherMachine { .. }))
     }
 }
 
@@ -247,6 +250,7 @@ impl fmt::Display for Problem {
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
             Problem::Manifest(told) => f.write_str(told),
+            Problem::Trust(error) => error.fmt(f),
             Problem::Seal(error) => error.fmt(f),
             Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
         }
@@ -259,6 +263,7 @@ impl error::Error for Problem {
             Problem::Folder(error) => Some(error),
             Problem::Open(error) => error.source(),
             Problem::Elf(error) => error.source(),
+            Problem::Trust(error) => error.source(),
             Problem::Seal(error) => error.source(),
             _ => None,
         }
@@ -342,7 +347,10 @@ mod tests {
         let inode = |loadable: &Loadable| Inode::from(&fs::metadata(open::self_path(loadable.as_fd())).unwrap());
         let other = Known::read(&path, &Bundled::default()).unwrap();
         let bundled = Known::read(&path, &Bundled::new([folder.path().to_owned()])).unwrap();
-        let (copy, in_place) = (other.loadable(folder.path()).unwrap(), bundled.loadable(folder.path()).unwrap());
+        let (copy, in_place) = (
+            other.loadable(&Authority::of_this_agent(), folder.path()).unwrap(),
+            bundled.loadable(&Authority::of_this_agent(), folder.path()).unwrap(),
+        );
         assert_ne!(inode(&copy), other.identity().inode);
         assert_eq!(inode(&in_place), bundled.identity().inode);
         assert_eq!(bytes(copy), fs::read(&path).unwrap());
@@ -356,7 +364,7 @@ mod tests {
         let (known, before) = (Known::read(&path, &Bundled::default()).unwrap(), fs::read(&path).unwrap());
         fs::write(folder.path().join("new"), "new").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
-        assert_eq!(bytes(known.loadable(folder.path()).unwrap()), before);
+        assert_eq!(bytes(known.loadable(&Authority::of_this_agent(), folder.path()).unwrap()), before);
     }
 
     #[test]
@@ -365,7 +373,7 @@ mod tests {
         for ours in [Bundled::default(), Bundled::new([folder.path().to_owned()])] {
             let known = Known::read(&library(folder.path(), UPS), &ours).unwrap();
             library(folder.path(), &UPS.to_ascii_uppercase());
-            let told = known.loadable(folder.path()).unwrap_err().to_string();
+            let told = known.loadable(&Authority::of_this_agent(), folder.path()).unwrap_err().to_string();
             assert!(told.contains("written since it was checked"), "{told}");
         }
     }
@@ -378,6 +386,12 @@ mod tests {
         fs::write(&path, Sample { machine: foreign, manifest: Some(UPS), ..Sample::default() }.bytes()).unwrap();
         let known = Known::read(&path, &Bundled::default()).unwrap();
         assert_eq!(known.name, "ups");
-        assert!(known.loadable(folder.path()).unwrap_err().to_string().contains(": built for "));
+        assert!(
+            known
+                .loadable(&Authority::of_this_agent(), folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains(": built for ")
+        );
     }
 }

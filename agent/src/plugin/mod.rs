@@ -1,7 +1,7 @@
 //! Plugins: found, known before their code runs, and loaded.
 //!
 //! In the order of use: [`find`] looks through the folders and makes each candidate [`known`]: it is opened once ([`open`]) and what
-//! its file says of itself is read ([`elf`]); where others may write, [`seal`] makes the copy that is loaded. Up to here no code of a
+//! its file says of itself is read ([`elf`]); whose it is decides whether it may be loaded ([`trust`]); where others may write, [`seal`] makes the copy that is loaded. Up to here no code of a
 //! plugin has run.
 
 pub mod elf;
@@ -9,6 +9,7 @@ pub mod find;
 pub mod known;
 pub mod open;
 pub mod seal;
+pub mod trust;
 
 #[cfg(test)]
 mod sample;
