@@ -1,4 +1,12 @@
 //! PerfWatch, the agent as a library.
 #![deny(unsafe_code)]
 
+pub mod agent;
+pub mod assemble;
+pub mod own;
 pub mod plugin;
+pub mod schedule;
+pub mod sink;
+pub mod snapshot;
+pub mod stdio;
+pub mod stop;

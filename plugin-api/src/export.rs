@@ -43,13 +43,15 @@ extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResu
         C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
     }));
     match made {
-        Ok(Ok(collector)) => {
-            let guarded = Guarded { collector: Some(collector) };
-            RResult::ROk(RawCollector_TO::from_value(guarded, abi_stable::erased_types::TD_Opaque))
-        }
+        Ok(Ok(collector)) => RResult::ROk(guarded(collector)),
         Ok(Err(error)) => RResult::RErr(RawError { kind: error.kind().0, message: error.chain().into() }),
         Err(payload) => RResult::RErr(RawError { kind: ErrorKind::PANICKED.0, message: said(payload).into() }),
     }
+}
+
+/// A collector behind the guard.
+pub fn guarded<C: Collector>(collector: C) -> CollectorObject {
+    RawCollector_TO::from_value(Guarded { collector: Some(collector) }, abi_stable::erased_types::TD_Opaque)
 }
 
 /// A collector that is never called again once it has panicked.

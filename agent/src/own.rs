@@ -1,0 +1,160 @@
+//! The `agent` section: a collector like any other, with a manifest of its own (`own.toml`), built in.
+
+use std::fs;
+use std::sync::Arc;
+
+use plugin_api::options::NoOptions;
+use plugin_api::{Collector, ColumnId, Error, Host, ProcFile, Recorder, ScalarId, Schema, TableId};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::schedule::ledger::{Books, Entry, Ledger};
+use crate::sink::queue::Queue;
+
+/// The manifest.
+pub const MANIFEST: &str = include_str!("own.toml");
+/// The name, which no other collector may have.
+pub const NAME: &str = "agent";
+/// The version of the snapshot's format: it changes when a reader of the old one would be misled.
+const FORMAT: &str = "1.0";
+
+/// What it reads.
+#[derive(Clone)]
+pub struct Sources {
+    /// The books of the collectors.
+    pub ledger: Arc<Ledger>,
+    /// The queues of the sinks, by name.
+    pub sinks: Vec<(Arc<str>, Arc<Queue>)>,
+}
+
+/// The agent, watching itself.
+pub struct Own {
+    sources: Sources,
+    books: Books,
+    statm: ProcFile,
+    page_size: u64,
+    boot_id: Option<String>,
+    machine_id: Option<String>,
+    ids: Ids,
+}
+
+struct Ids {
+    version: ScalarId,
+    format: ScalarId,
+    boot_id: ScalarId,
+    machine_id: ScalarId,
+    cpu: ScalarId,
+    memory: ScalarId,
+    snapshots: ScalarId,
+    late: ScalarId,
+    collectors: TableId,
+    status: ColumnId,
+    placement: ColumnId,
+    /// Each with what it is filled from.
+    counters: Vec<(ColumnId, fn(&Entry) -> u64)>,
+    sinks: TableId,
+    depth: ColumnId,
+    written: ColumnId,
+    lost: ColumnId,
+}
+
+impl Own {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// `/proc/self` cannot be read.
+    pub fn new(sources: Sources, host: &Host, schema: &mut Schema) -> Result<Own, Error> {
+        let mut collectors = schema.table("collectors")?;
+        let counters: [(&str, fn(&Entry) -> u64); 9] = [
+            ("calls", |entry| entry.calls),
+            ("nanoseconds", |entry| crate::snapshot::nanoseconds(entry.took)),
+            ("failures", |entry| entry.failures),
+            ("timeouts", |entry| entry.timeouts),
+            ("skipped", |entry| entry.skipped),
+            ("missed", |entry| entry.missed),
+            ("dropped", |entry| entry.dropped),
+            ("refused", |entry| entry.refused),
+            ("rows_lost", |entry| entry.rows_lost),
+        ];
+        let counters = counters.into_iter().map(|(name, of)| Ok((collectors.column(name)?, of)));
+        let counters = counters.collect::<Result<_, Error>>()?;
+        let (collectors, status, placement) =
+            (collectors.id(), collectors.column("status")?, collectors.column("placement")?);
+        let mut sinks = schema.table("sinks")?;
+        let (sinks, depth, written, lost) =
+            (sinks.id(), sinks.column("depth")?, sinks.column("written")?, sinks.column("lost")?);
+        let ids = Ids {
+            version: schema.scalar("version")?,
+            format: schema.scalar("format")?,
+            boot_id: schema.scalar("boot_id")?,
+            machine_id: schema.scalar("machine_id")?,
+            cpu: schema.scalar("cpu_nanoseconds")?,
+            memory: schema.scalar("memory_bytes")?,
+            snapshots: schema.scalar("snapshots")?,
+            late: schema.scalar("late_seconds")?,
+            collectors,
+            status,
+            placement,
+            counters,
+            sinks,
+            depth,
+            written,
+            lost,
+        };
+        // The agent is in its own /proc, whatever host it measures.
+        let statm = ProcFile::open("/proc/self/statm")?;
+        let identity = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+        Ok(Own {
+            sources,
+            books: Books::default(),
+            statm,
+            page_size: host.page_size(),
+            boot_id: identity(host.proc_path("sys/kernel/random/boot_id")),
+            machine_id: identity(host.root_path("etc/machine-id")),
+            ids,
+        })
+    }
+}
+
+impl Collector for Own {
+    type Options = NoOptions;
+
+    fn new(_: NoOptions, _: &Host, _: &mut Schema) -> Result<Own, Error> {
+        Err(Error::failed("the agent section is made by the agent"))
+    }
+
+    fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
+        let ids = &self.ids;
+        out.set_text(ids.version, env!("CARGO_PKG_VERSION"));
+        out.set_text(ids.format, FORMAT);
+        for (id, text) in [(ids.boot_id, &self.boot_id), (ids.machine_id, &self.machine_id)] {
+            if let Some(text) = text {
+                out.set_text(id, text);
+            }
+        }
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        out.set(ids.cpu, cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64);
+        let statm = self.statm.read()?;
+        let resident = std::str::from_utf8(statm).ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+        out.set(ids.memory, resident.map(|pages| pages * self.page_size));
+        // Copied, so that the collection thread's books are held for a moment only.
+        self.sources.ledger.copy_to(&mut self.books);
+        out.set(ids.snapshots, self.books.snapshots);
+        out.set(ids.late, self.books.late.as_secs_f64());
+        for entry in &self.books.collectors {
+            let mut row = out.row(ids.collectors, &*entry.name);
+            row.set(ids.status, entry.status as u64);
+            row.set(ids.placement, u64::from(entry.place != "agent"));
+            for (column, of) in &ids.counters {
+                row.set(*column, of(entry));
+            }
+        }
+        for (name, queue) in &self.sources.sinks {
+            let standing = queue.standing();
+            let mut row = out.row(ids.sinks, &**name);
+            row.set(ids.depth, standing.depth);
+            row.set(ids.written, standing.written);
+            row.set(ids.lost, standing.lost);
+        }
+        Ok(())
+    }
+}

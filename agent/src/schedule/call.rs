@@ -1,0 +1,80 @@
+//! One call of one collector: everything it needs moves in, and comes back with it.
+//!
+//! A call that never returns keeps what it was given; the agent holds no reference to any of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_api::host_side::door::{Failure, Instance};
+use plugin_api::host_side::frame::Frame;
+
+use super::clock::Clock;
+use crate::snapshot::Schema;
+use crate::snapshot::aggregate::Answer;
+
+/// Makes an instance of a collector: at its first call, and after a panic.
+pub type Maker = Box<dyn FnMut() -> Result<Instance, Failure> + Send>;
+
+/// A call to be made.
+pub struct Call {
+    /// Whose: the collector's place.
+    pub place: usize,
+    /// The collector.
+    pub caller: Caller,
+    /// Where its reading goes.
+    pub frame: Frame,
+    /// What the frame must look like.
+    pub schema: Arc<Schema>,
+    /// How long it has.
+    pub time_left: Duration,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A collector, as it moves from call to call.
+pub struct Caller {
+    maker: Maker,
+    instance: Option<Instance>,
+}
+
+/// A call that has returned.
+pub struct Returned {
+    /// Whose.
+    pub place: usize,
+    /// The collector, back again.
+    pub caller: Caller,
+    /// What it says.
+    pub answer: Answer,
+}
+
+impl Caller {
+    /// A collector that is made when it is first called.
+    pub fn new(maker: Maker) -> Caller {
+        Caller { maker, instance: None }
+    }
+}
+
+impl Call {
+    /// Calls. May take for ever.
+    pub fn run(mut self) -> Returned {
+        let (at, at_mono) = (self.clock.wall(), self.clock.mono());
+        let reading = self.caller.read(self.frame, &self.schema, self.time_left);
+        let took = self.clock.mono().since(at_mono);
+        Returned { place: self.place, caller: self.caller, answer: Answer { at, at_mono, took, reading } }
+    }
+}
+
+impl Caller {
+    fn read(&mut self, mut frame: Frame, schema: &Schema, time_left: Duration) -> Result<Frame, Failure> {
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => (self.maker)()?,
+        };
+        instance.collect(&mut frame, &schema.shape, time_left);
+        // What panicked is not called again: the next call makes a new one.
+        if frame.outcome != plugin_api::ErrorKind::PANICKED {
+            self.instance = Some(instance);
+        }
+        Ok(frame)
+    }
+}

@@ -1,0 +1,166 @@
+//! Time: the one file that asks the clocks and sleeps on them.
+//!
+//! Ticks are wall-clock moments, so the collection thread sleeps on a timerfd of `CLOCK_REALTIME`, absolute and
+//! cancelled when the clock is set: alignment without arithmetic, and a step is told at once. tokio's timers have
+//! steps of 1 ms and are not used. Growth is divided by `CLOCK_MONOTONIC`, which neither steps nor counts a suspend;
+//! a suspend is what `CLOCK_BOOTTIME` gained on it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
+};
+
+use crate::snapshot::{Mono, Wall};
+
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The moment has come, or passed.
+    Due,
+    /// The wall clock was set.
+    Stepped,
+    /// The agent is to stop.
+    Stopped,
+}
+
+/// What tells the time to the schedule: the machine's clocks, or a manual one in tests.
+pub trait Clock: Send + Sync {
+    /// The wall clock.
+    fn wall(&self) -> Wall;
+    /// The monotonic clock.
+    fn mono(&self) -> Mono;
+    /// Nanoseconds that the machine has slept since it booted.
+    fn slept(&self) -> u64;
+    /// Sleeps until a moment of the wall clock.
+    fn sleep_until(&self, due: Wall) -> Wake;
+}
+
+/// The machine's clocks.
+pub struct SystemClock {
+    alarm: Arc<Alarm>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Ends a sleep of a [`SystemClock`] for good, from any thread.
+#[derive(Clone)]
+pub struct Stop {
+    alarm: Arc<Alarm>,
+    stop: Arc<AtomicBool>,
+}
+
+impl SystemClock {
+    /// The clock, and what stops it.
+    ///
+    /// # Errors
+    /// No timer is to be had.
+    pub fn new() -> io::Result<(SystemClock, Stop)> {
+        let alarm = Arc::new(Alarm::new(TimerfdClockId::Realtime)?);
+        let stop = Arc::new(AtomicBool::new(false));
+        Ok((SystemClock { alarm: Arc::clone(&alarm), stop: Arc::clone(&stop) }, Stop { alarm, stop }))
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> Wall {
+        Wall(now(ClockId::Realtime))
+    }
+
+    fn mono(&self) -> Mono {
+        mono()
+    }
+
+    fn slept(&self) -> u64 {
+        now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic))
+    }
+
+    fn sleep_until(&self, due: Wall) -> Wake {
+        self.alarm.set(due.0);
+        loop {
+            if self.stop.load(Ordering::Acquire) {
+                return Wake::Stopped;
+            }
+            match self.alarm.wait() {
+                Ok(()) if self.stop.load(Ordering::Acquire) => return Wake::Stopped,
+                Ok(()) => return Wake::Due,
+                Err(rustix::io::Errno::CANCELED) => return Wake::Stepped,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Stop {
+    /// Stops the clock.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // A moment long past: the sleeper wakes at once, and finds the flag.
+        self.alarm.set(1);
+    }
+
+    /// Whether it was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// The time of the monotonic clock.
+pub fn mono() -> Mono {
+    Mono(now(ClockId::Monotonic))
+}
+
+/// The time of the wall clock.
+pub fn wall() -> Wall {
+    Wall(now(ClockId::Realtime))
+}
+
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// A timer that one thread waits for and any thread sets.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: OwnedFd,
+    flags: TimerfdTimerFlags,
+}
+
+impl Alarm {
+    fn new(clock: TimerfdClockId) -> io::Result<Alarm> {
+        let mut flags = TimerfdTimerFlags::ABSTIME;
+        if clock == TimerfdClockId::Realtime {
+            flags |= TimerfdTimerFlags::CANCEL_ON_SET;
+        }
+        Ok(Alarm { timer: timerfd_create(clock, TimerfdFlags::CLOEXEC)?, flags })
+    }
+
+    /// An alarm of the monotonic clock.
+    ///
+    /// # Errors
+    /// No timer is to be had.
+    pub fn monotonic() -> io::Result<Alarm> {
+        Alarm::new(TimerfdClockId::Monotonic)
+    }
+
+    /// Sets the moment, in nanoseconds of the clock; 0 is never.
+    pub fn set(&self, moment: u64) {
+        let value = Timespec { tv_sec: (moment / 1_000_000_000) as _, tv_nsec: (moment % 1_000_000_000) as _ };
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let set = timerfd_settime(&self.timer, self.flags, &Itimerspec { it_interval: never, it_value: value });
+        // The kernel refuses a bad descriptor and a bad value; both are made here.
+        debug_assert!(set.is_ok());
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// `CANCELED` where the clock was set, `INTR` where a signal came.
+    pub fn wait(&self) -> rustix::io::Result<()> {
+        rustix::io::read(&self.timer, &mut [0u8; 8]).map(drop)
+    }
+}

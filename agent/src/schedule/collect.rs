@@ -1,0 +1,107 @@
+//! The life of the collection thread: sleep, call the near, gather the far, emit. The one file that starts threads for
+//! collectors.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use super::far::{self, Answers, Mailbox};
+use super::seat::Seat;
+use super::tick::Schedule;
+
+/// What the collection thread, its standby and the threads that were set aside share.
+pub struct Shared {
+    seat: Seat,
+    answers: Arc<Answers>,
+    mailboxes: Vec<Arc<Mailbox>>,
+}
+
+/// The collection, running.
+pub struct Collection {
+    shared: Arc<Shared>,
+    ended: std::sync::mpsc::Receiver<()>,
+}
+
+impl Collection {
+    /// Starts the collection thread and its standby.
+    ///
+    /// # Errors
+    /// No thread or no timer is to be had.
+    pub fn start(schedule: Schedule, mailboxes: Vec<Arc<Mailbox>>) -> io::Result<Collection> {
+        let shared = Arc::new(Shared { seat: Seat::new()?, answers: Arc::default(), mailboxes });
+        let (end, ended) = std::sync::mpsc::sync_channel(1);
+        standby(&shared, end.clone())?;
+        let mine = Arc::clone(&shared);
+        thread::Builder::new().name("collect".into()).spawn(move || {
+            let mut schedule = Box::new(schedule);
+            schedule.start();
+            drive(&mine, schedule, end);
+        })?;
+        Ok(Collection { shared, ended })
+    }
+
+    /// Waits until the collection has ended, `patience` at most, and tells whether it has.
+    pub fn wait(&self, patience: std::time::Duration) -> bool {
+        self.ended.recv_timeout(patience).is_ok()
+    }
+
+    /// Waits until the collection has ended by itself.
+    pub fn wait_for_ever(&self) {
+        // An error means that every sender is gone, which is an end as well.
+        let _ = self.ended.recv();
+    }
+}
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        self.shared.seat.close();
+        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.close());
+    }
+}
+
+type End = std::sync::mpsc::SyncSender<()>;
+
+/// The collection thread, from wherever the schedule stands.
+fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
+    loop {
+        while let Some(call) = schedule.next_call() {
+            let place = call.place;
+            let cut_off = schedule.cut_off();
+            let number = shared.seat.put_down(schedule, cut_off);
+            let returned = call.run();
+            match shared.seat.pick_up(number) {
+                Some(back) => schedule = back,
+                // The standby is the collection thread now, and this one is the collector's own.
+                None => return far::serve(returned, &shared.mailboxes[place], &shared.answers),
+            }
+            schedule.came_back(returned);
+        }
+        shared.seat.disarm();
+        schedule.gather(&shared.answers);
+        schedule.finish();
+        if !schedule.sleep() {
+            break;
+        }
+    }
+    // The sinks' queues close with the schedule; a destructor of a plugin that hangs keeps this thread, and is not waited for.
+    schedule.close();
+    // Nobody may be waiting any more.
+    let _ = end.try_send(());
+    drop(schedule);
+}
+
+fn standby(shared: &Arc<Shared>, end: End) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("standby".into()).spawn(move || {
+        let Some(mut schedule) = shared.seat.take_over() else { return };
+        if let Err(cause) = standby(&shared, end.clone()) {
+            tracing::error!(%cause, "could not start a standby thread: the next call that hangs stops the collection");
+        }
+        if let Err(cause) = rustix::thread::set_name(c"collect") {
+            tracing::debug!(%cause, "could not name the collection thread");
+        }
+        schedule.taken_over();
+        drive(&shared, schedule, end);
+    })?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The agent's own books: what each collector cost and missed. Written by the collection thread once a tick, read by
+//! the `agent` section and by whoever asks for the status; nobody asks the collection thread.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::far::lock;
+use crate::snapshot::{Status, Wall};
+
+/// The books of one collector, since the start of the agent.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it stood at its last tick.
+    pub status: Status,
+    /// Where it is called.
+    pub place: &'static str,
+    /// Calls that returned.
+    pub calls: u64,
+    /// Readings that failed.
+    pub failures: u64,
+    /// Calls that went past their timeout.
+    pub timeouts: u64,
+    /// Ticks without a turn before the cut-off.
+    pub skipped: u64,
+    /// Ticks that passed while the agent slept or was starved.
+    pub missed: u64,
+    /// Readings that came back too late and were thrown away.
+    pub dropped: u64,
+    /// Values that were not what was declared.
+    pub refused: u64,
+    /// Rows that came twice, without a key, or beyond the budget.
+    pub rows_lost: u64,
+    /// Time in calls.
+    pub took: Duration,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    inner: Mutex<Books>,
+}
+
+/// What the books hold.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// A collector each, in the order of the configuration.
+    pub collectors: Vec<Entry>,
+    /// Snapshots emitted.
+    pub snapshots: u64,
+    /// How late the last tick began.
+    pub late: Duration,
+    /// The last tick.
+    pub tick: Wall,
+}
+
+impl Ledger {
+    /// Opens the books of one more collector.
+    pub fn open(&self, name: Arc<str>) {
+        lock(&self.inner).collectors.push(Entry {
+            name,
+            status: Status::Skipped,
+            place: "agent",
+            calls: 0,
+            failures: 0,
+            timeouts: 0,
+            skipped: 0,
+            missed: 0,
+            dropped: 0,
+            refused: 0,
+            rows_lost: 0,
+            took: Duration::ZERO,
+        });
+    }
+
+    /// Reads or writes them. Short: the collection thread may be waiting.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
+        act(&mut lock(&self.inner))
+    }
+
+    /// Copies them into memory that is reused.
+    pub fn copy_to(&self, copy: &mut Books) {
+        let books = lock(&self.inner);
+        copy.collectors.clone_from(&books.collectors);
+        (copy.snapshots, copy.late, copy.tick) = (books.snapshots, books.late, books.tick);
+    }
+}

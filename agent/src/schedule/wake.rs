@@ -1,0 +1,104 @@
+//! From one tick to the next: sleeping, and what became of time meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, Wake};
+use super::tick::Schedule;
+use crate::snapshot::{Event, EventKind, Wall, nanoseconds};
+
+/// A difference between two readings of the clocks that is no step and no suspend.
+const CLOCK_NOISE: Duration = Duration::from_millis(10);
+
+/// The wall clock less the time since boot: what a step of the clock changes, and nothing else.
+pub(super) fn drift(clock: &dyn Clock) -> i128 {
+    i128::from(clock.wall().0) - i128::from(clock.mono().0) - i128::from(clock.slept())
+}
+
+fn rfc3339(at: Wall) -> String {
+    let at = std::time::UNIX_EPOCH + Duration::from_nanos(at.0);
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+impl Schedule {
+    /// Sleeps until somebody is due and begins that tick; false where the agent is to stop.
+    pub fn sleep(&mut self) -> bool {
+        if self.left == Some(0) {
+            return false;
+        }
+        loop {
+            let due = self.members.iter().map(|member| member.next_due).min().unwrap_or(Wall(u64::MAX));
+            match self.clock.sleep_until(due) {
+                Wake::Stopped => return false,
+                Wake::Stepped => self.stepped(),
+                Wake::Due => {
+                    let now = self.clock.wall();
+                    self.look_for_suspend(now);
+                    self.miss(now);
+                    let Some(tick) = self.members.iter().map(|member| member.next_due).min() else { continue };
+                    if tick > now {
+                        continue;
+                    }
+                    for member in &mut self.members {
+                        member.due = member.next_due == tick;
+                        if member.due {
+                            member.next_due = member.grid.after(tick);
+                        }
+                    }
+                    self.begin(tick, now);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// The wall clock was set: ticks go on along the grid of the new time. A resume from a suspend looks the same to the timer.
+    fn stepped(&mut self) {
+        let now = self.clock.wall();
+        self.look_for_suspend(now);
+        let drift = drift(&*self.clock);
+        let by = drift - self.drift;
+        self.drift = drift;
+        if by.unsigned_abs() < CLOCK_NOISE.as_nanos() {
+            return;
+        }
+        let before = Wall(u64::try_from(i128::from(now.0) - by).unwrap_or(0));
+        let event = Event { from: Some(rfc3339(before)), to: Some(rfc3339(now)), ..Event::new(EventKind::Clock) };
+        tracing::warn!(from = event.from, to = event.to, "the wall clock was set");
+        self.aggregator.happened(event);
+        for member in &mut self.members {
+            member.next_due = member.grid.after(now);
+        }
+    }
+
+    fn look_for_suspend(&mut self, now: Wall) {
+        let slept = self.clock.slept();
+        let by = Duration::from_nanos(slept.saturating_sub(self.slept));
+        self.slept = slept;
+        if by >= CLOCK_NOISE {
+            let from = Wall(now.0.saturating_sub(nanoseconds(by)));
+            let event = Event { from: Some(rfc3339(from)), to: Some(rfc3339(now)), ..Event::new(EventKind::Suspend) };
+            tracing::warn!(from = event.from, to = event.to, "the machine was suspended");
+            self.aggregator.happened(event);
+        }
+    }
+
+    /// Counts the ticks that were slept through, and leaves each collector at its last one.
+    fn miss(&mut self, now: Wall) {
+        for (place, member) in self.members.iter_mut().enumerate() {
+            if member.next_due > now {
+                continue;
+            }
+            let (missed, latest) = member.grid.catch_up(member.next_due, now);
+            member.next_due = latest;
+            if missed > 0 {
+                self.ledger.with(|books| books.collectors[place].missed += missed);
+                self.aggregator.happened(Event {
+                    collector: Some(Arc::clone(&member.name)),
+                    count: Some(missed),
+                    ..Event::new(EventKind::Missed)
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The bounded queue between the collection thread, which never waits, and a sink's worker, which does.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::QUEUE_SNAPSHOTS;
+use crate::snapshot::Snapshot;
+
+/// The queue of one sink.
+#[derive(Debug)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner {
+    waiting: VecDeque<Arc<Snapshot>>,
+    /// Lost since the last one that was taken.
+    gap: u64,
+    lost: u64,
+    written: u64,
+    reopen: bool,
+    closed: bool,
+}
+
+/// What a worker is to do next.
+#[derive(Debug)]
+pub enum Next {
+    /// Write this, and say that so many were lost before it.
+    Snapshot(Arc<Snapshot>, u64),
+    /// Reopen what is written to.
+    Reopen,
+    /// End.
+    Closed,
+}
+
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Snapshots that wait.
+    pub depth: usize,
+    /// Snapshots that were written.
+    pub written: u64,
+    /// Snapshots that were lost: pushed out, or not written.
+    pub lost: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        let inner = Inner {
+            waiting: VecDeque::with_capacity(QUEUE_SNAPSHOTS),
+            gap: 0,
+            lost: 0,
+            written: 0,
+            reopen: false,
+            closed: false,
+        };
+        Queue { inner: Mutex::new(inner), changed: Condvar::new() }
+    }
+}
+
+impl Queue {
+    /// Puts a snapshot in; where the queue is full, the oldest goes.
+    pub fn push(&self, snapshot: Arc<Snapshot>) {
+        let mut inner = self.lock();
+        if inner.waiting.len() == QUEUE_SNAPSHOTS {
+            inner.waiting.pop_front();
+            inner.gap += 1;
+            inner.lost += 1;
+        }
+        inner.waiting.push_back(snapshot);
+        self.changed.notify_one();
+    }
+
+    /// Asks the worker to reopen what it writes to, after what waits.
+    pub fn reopen(&self) {
+        self.lock().reopen = true;
+        self.changed.notify_one();
+    }
+
+    /// Nothing more will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for something to do. What is in the queue comes before its end.
+    pub fn next(&self) -> Next {
+        let mut inner = self.lock();
+        loop {
+            if inner.reopen {
+                inner.reopen = false;
+                return Next::Reopen;
+            }
+            if let Some(snapshot) = inner.waiting.pop_front() {
+                return Next::Snapshot(snapshot, std::mem::take(&mut inner.gap));
+            }
+            if inner.closed {
+                return Next::Closed;
+            }
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A snapshot was written.
+    pub fn wrote(&self) {
+        self.lock().written += 1;
+    }
+
+    /// A snapshot was not written: it, and the gap it was to tell of, are told of in the next.
+    pub fn lost(&self, gap: u64) {
+        let mut inner = self.lock();
+        inner.gap += gap + 1;
+        inner.lost += 1;
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let inner = self.lock();
+        Standing { depth: inner.waiting.len(), written: inner.written, lost: inner.lost }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,190 @@
+//! Joins what collectors read into one snapshot a tick: settles each answer into a section, derives, numbers, pools.
+//!
+//! Growth spans from the reading in a collector's last emitted section to this one, so that over timeouts, skipped and
+//! missed ticks nothing is lost or counted twice.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_api::ErrorKind;
+use plugin_api::host_side::door::Failure;
+use plugin_api::host_side::frame::{Frame, Limits};
+
+use super::derive::{RowIndex, derive};
+use super::pool::Pool;
+use super::{Event, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
+
+/// How many events ride along with one snapshot. More can only come from a storm of changes; the last place then says how many did not fit.
+const EVENTS_MAX: usize = 1000;
+
+/// What a call came back with.
+#[derive(Debug)]
+pub struct Answer {
+    /// When it began.
+    pub at: Wall,
+    /// The same moment.
+    pub at_mono: Mono,
+    /// How long it took.
+    pub took: Duration,
+    /// The reading, or why there is no collector to take one.
+    pub reading: Result<Frame, Failure>,
+}
+
+struct Member {
+    name: Arc<str>,
+    schema: Arc<Schema>,
+    limits: Limits,
+    sections: Pool<Section>,
+    /// The last section that was emitted with a reading.
+    base: Option<Arc<Section>>,
+}
+
+/// What joins readings into snapshots.
+pub struct Aggregator {
+    identity: Arc<Identity>,
+    sequence: u64,
+    members: Vec<Member>,
+    snapshots: Pool<Snapshot>,
+    events: Vec<Event>,
+    index: RowIndex,
+}
+
+impl Aggregator {
+    /// An aggregator of no collectors.
+    pub fn new(identity: Arc<Identity>) -> Aggregator {
+        Aggregator {
+            identity,
+            sequence: 0,
+            members: Vec::new(),
+            snapshots: Pool::default(),
+            events: Vec::new(),
+            index: RowIndex::default(),
+        }
+    }
+
+    /// Adds a collector and tells its place.
+    pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>, limits: Limits) -> usize {
+        self.members.push(Member { name, schema, limits, sections: Pool::default(), base: None });
+        self.members.len() - 1
+    }
+
+    /// Takes back what the sinks have let go of. Once a tick, before the first [`Aggregator::blank`].
+    pub fn reclaim(&mut self) {
+        self.snapshots.each_free(|snapshot| snapshot.sections.clear());
+    }
+
+    /// An empty section of a collector, that nobody else holds.
+    pub fn blank(&mut self, place: usize) -> Arc<Section> {
+        let member = &mut self.members[place];
+        let mut section = member
+            .sections
+            .take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema), member.limits));
+        own(&mut section).clear();
+        section
+    }
+
+    /// Takes back a section that is not to be emitted.
+    pub fn give_back(&mut self, section: Arc<Section>) {
+        self.members[section.place].sections.keep(section);
+    }
+
+    /// Notes what happened: it rides along with the next snapshot.
+    pub fn happened(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
+        } else if let Some(last) = self.events.last_mut() {
+            *last = Event { count: Some(last.count.unwrap_or(0) + 1), ..Event::new(event.kind) };
+        }
+    }
+
+    /// The snapshot of a tick, of these sections, which are drained.
+    pub fn snapshot(&mut self, timestamp: Wall, sections: &mut Vec<Arc<Section>>) -> Arc<Snapshot> {
+        let mut snapshot = self.snapshots.take(|| Snapshot {
+            timestamp,
+            sequence: 0,
+            identity: Arc::clone(&self.identity),
+            sections: Vec::new(),
+            events: Vec::new(),
+        });
+        sections.sort_unstable_by_key(|section| section.place);
+        let it = own(&mut snapshot);
+        it.timestamp = timestamp;
+        it.sequence = self.sequence;
+        self.sequence += 1;
+        it.sections.clear();
+        it.events.clear();
+        it.events.append(&mut self.events);
+        for mut section in sections.drain(..) {
+            let member = &mut self.members[section.place];
+            if section.status.has_metrics() {
+                grow(own(&mut section), member.base.as_deref(), &mut self.index);
+                member.base = Some(Arc::clone(&section));
+            }
+            member.sections.keep(Arc::clone(&section));
+            it.sections.push(section);
+        }
+        self.snapshots.keep(Arc::clone(&snapshot));
+        snapshot
+    }
+}
+
+/// What has just been taken from a pool, or made, is nobody else's.
+pub fn own<T>(shared: &mut Arc<T>) -> &mut T {
+    Arc::get_mut(shared).expect("a thing taken from its pool is held by nobody else")
+}
+
+fn grow(section: &mut Section, base: Option<&Section>, index: &mut RowIndex) {
+    if !section.schema.derives {
+        return;
+    }
+    let window = base.map(|base| section.at_mono.since(base.at_mono));
+    let seconds = window.map_or(0.0, |window| window.as_secs_f64());
+    derive(&section.schema, &mut section.frame, base.map(|base| &base.frame), seconds, index);
+    section.window = window;
+}
+
+/// Puts an answer into a section: the table of statuses, for what came back.
+pub fn settle(section: &mut Section, answer: Answer) {
+    section.at = Some(answer.at);
+    section.at_mono = answer.at_mono;
+    section.took = Some(answer.took);
+    match answer.reading {
+        Ok(frame) => {
+            section.frame = frame;
+            let frame = &section.frame;
+            section.status = status_of(frame.outcome).unwrap_or({
+                let cut = frame.lost_rows > 0 || frame.lost_texts > 0;
+                if cut || !frame.notes().is_empty() { Status::Partial } else { Status::Ok }
+            });
+            section.error.push_str(&String::from_utf8_lossy(frame.message()));
+            if section.status == Status::Partial {
+                cut(&mut section.error, frame);
+            }
+        }
+        Err(failure) => {
+            section.status = status_of(failure.kind).unwrap_or(Status::Failed);
+            section.error.push_str(&failure.message);
+        }
+    }
+}
+
+fn status_of(outcome: ErrorKind) -> Option<Status> {
+    match outcome {
+        ErrorKind::NONE => None,
+        ErrorKind::UNAVAILABLE => Some(Status::Unavailable),
+        _ => Some(Status::Failed),
+    }
+}
+
+fn cut(text: &mut String, frame: &Frame) {
+    let mut say = |count: u32, what: &str| {
+        if count > 0 {
+            let start = if text.is_empty() { "over its budget, cut: " } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{start}{count} {what}");
+        }
+    };
+    say(frame.lost_rows, "rows");
+    say(frame.lost_texts, "texts");
+}
