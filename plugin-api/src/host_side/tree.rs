@@ -179,7 +179,7 @@ impl Reader {
 mod tests {
     use super::*;
 
-    fn text<'a>(source: &'a str, origin: Origin) -> &'a str {
+    fn text(source: &str, origin: Origin) -> &str {
         &source[origin.start..origin.end]
     }
 

@@ -6,6 +6,8 @@
 mod check;
 mod declare;
 mod schema;
+#[cfg(test)]
+mod tests;
 pub mod units;
 
 use std::time::Duration;

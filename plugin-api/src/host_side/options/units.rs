@@ -21,6 +21,17 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// The units that a duration is written in.
+const DURATION_UNITS: [(&str, u128); 7] = [
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
 /// Reads a duration. Every one needs a unit, but for `0`. None is longer than 2^63 ns (292 years), as it crosses to plugins as an
 /// integer of nanoseconds.
 #[must_use]
@@ -48,10 +59,18 @@ pub fn size(text: &str) -> Option<u64> {
     i64::try_from(bytes).ok()?.try_into().ok()
 }
 
-/// A duration as it is written.
+/// A duration as it is written: `1d`, where humantime would say `1day`, and nothing longer, as a month is no length of time.
 #[must_use]
 pub fn duration_text(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string().replace(' ', "")
+    let mut rest = duration.as_nanos();
+    let mut text = String::new();
+    for (unit, nanoseconds) in DURATION_UNITS {
+        if rest >= nanoseconds {
+            text.push_str(&format!("{}{unit}", rest / nanoseconds));
+            rest %= nanoseconds;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// A size as it is written: with the largest unit that divides it.
@@ -97,7 +116,7 @@ mod tests {
         for bytes in [0, 1, 1023, 1 << 20, 5_000_000, 3 << 41] {
             assert_eq!(size(&size_text(bytes)), Some(bytes));
         }
-        for nanoseconds in [0, 1, 10_000_000, 86_400_000_000_000, 90_000_000_001] {
+        for nanoseconds in [0, 1, 10_000_000, 86_400_000_000_000, 90_000_000_001, i64::MAX as u64] {
             let time = Duration::from_nanos(nanoseconds);
             assert_eq!(duration(&duration_text(time)), Some(time));
         }
