@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod assemble;
+pub mod cli;
 pub mod own;
 pub mod plugin;
 pub mod schedule;
