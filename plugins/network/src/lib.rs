@@ -58,10 +58,10 @@ impl Collector for Network {
     }
 
     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
-        let lines = dev::lines(self.dev.read()?).map_err(|cause| cause.of("net/dev"))?;
+        let lines = dev::lines(self.dev.read()?).map_err(|cause| cause.of("/proc/net/dev"))?;
         for line in lines {
             let Some(name) = line.interface else {
-                out.part_failed("net/dev", "a line names no interface");
+                out.part_failed("net/dev", "a line of /proc/net/dev names no interface");
                 continue;
             };
             if !self.wanted.matches(name) {
@@ -70,7 +70,7 @@ impl Collector for Network {
             let mut row = out.row(self.interfaces, name);
             match line.numbers {
                 Some(numbers) => self.columns.iter().for_each(|(column, place)| row.set(*column, numbers[*place])),
-                None => row.failed("its line of net/dev is cut or holds something else than numbers"),
+                None => row.failed("its line of /proc/net/dev is cut or holds something else than numbers"),
             }
         }
         if let Some(sockets) = &mut self.sockets {

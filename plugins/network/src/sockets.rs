@@ -123,9 +123,9 @@ fn of_kernel(dumped: &Counted, curr_estab: Option<u64>, tw: Option<u64>) -> Coun
 /// From net/tcp and, where there is one, net/tcp6.
 fn of_files(tcp4: &mut ProcFile, tcp6: Option<&mut ProcFile>) -> Result<Counts, Error> {
     let mut tally = Tally::default();
-    tcp(tcp4.read()?, &mut tally).map_err(|cause| cause.of("net/tcp"))?;
+    tcp(tcp4.read()?, &mut tally).map_err(|cause| cause.of("/proc/net/tcp"))?;
     if let Some(file) = tcp6 {
-        tcp(file.read()?, &mut tally).map_err(|cause| cause.of("net/tcp6"))?;
+        tcp(file.read()?, &mut tally).map_err(|cause| cause.of("/proc/net/tcp6"))?;
     }
     Ok(State::ALL.map(|(state, _)| Some(tally.of(state))))
 }
