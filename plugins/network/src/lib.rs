@@ -59,9 +59,10 @@ impl Collector for Network {
 
     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
         let lines = dev::lines(self.dev.read()?).map_err(|cause| cause.of("/proc/net/dev"))?;
+        let mut nameless = 0u32;
         for line in lines {
             let Some(name) = line.interface else {
-                out.part_failed("net/dev", "a line of /proc/net/dev names no interface");
+                nameless += 1;
                 continue;
             };
             if !self.wanted.matches(name) {
@@ -72,6 +73,9 @@ impl Collector for Network {
                 Some(numbers) => self.columns.iter().for_each(|(column, place)| row.set(*column, numbers[*place])),
                 None => row.failed("its line of /proc/net/dev is cut or holds something else than numbers"),
             }
+        }
+        if nameless > 0 {
+            out.part_failed("dev", &Error::failed(format!("{nameless} lines of /proc/net/dev name no interface")));
         }
         if let Some(sockets) = &mut self.sockets {
             sockets.collect(out);

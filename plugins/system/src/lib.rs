@@ -131,3 +131,77 @@ fn counted(count: usize) -> Option<u64> {
 }
 
 perfwatch_plugin!(System);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use plugin_api::host_side::door::{Failure, Instance};
+    use plugin_api::host_side::frame::{Frame, Limits};
+    use plugin_api::host_side::manifest::Manifest;
+    use plugin_api::host_side::roots::{HostHandle, Roots};
+    use plugin_api::host_side::shape::Shape;
+    use plugin_api::{Cell, ErrorKind};
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest::parse(include_str!("../plugin.toml")).expect("the manifest is one")
+    }
+
+    fn made(root: &Path) -> Result<Instance, Failure> {
+        let host = HostHandle::new(Arc::new(Roots::new(root)), Arc::new(manifest()), Arc::new(|_, _| ()));
+        Instance::linked(host, |host, schema| System::new(NoOptions {}, host, schema))
+    }
+
+    fn cell(frame: &Frame, name: &str) -> Cell {
+        frame.cells()[manifest().metrics.iter().position(|metric| metric.name == name).expect("declared")]
+    }
+
+    fn proc(name: &str) -> String {
+        fs::read_to_string(Path::new("/proc").join(name)).unwrap()
+    }
+
+    fn uptime() -> u64 {
+        proc("uptime").split('.').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn each_number_is_what_the_kernel_says_by_another_way() {
+        let mut system = made(Path::new("/")).unwrap();
+        let mut frame = Frame::new(Limits::default());
+        let before = uptime();
+        system.collect(&mut frame, &Shape::of(&manifest()), Duration::from_secs(60));
+        let after = uptime();
+        assert_eq!((frame.outcome, frame.refused, frame.notes().len()), (ErrorKind::NONE, 0, 0));
+
+        let number = |name| cell(&frame, name).as_u64().unwrap_or_else(|| panic!("{name} is unknown"));
+        assert!((before..=after).contains(&number("uptime_seconds")));
+        let stat = proc("stat");
+        let processors = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count();
+        assert_eq!(number("logical_cores"), processors as u64);
+        assert!((1..=processors as u64).contains(&number("physical_cores")));
+        let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap().parse().unwrap();
+        // The clock may be set in between; it is not set by an hour.
+        assert!(number("boot_time").abs_diff(boot * NANOSECONDS) < 3600 * NANOSECONDS);
+        // This process is one, and no host has as many as the kernel has numbers for.
+        assert!((1..1 << 22).contains(&number("processes")));
+
+        let text = |name| String::from_utf8(frame.text_of(cell(&frame, name)).to_vec()).unwrap();
+        assert_eq!(text("kernel_version"), proc("sys/kernel/osrelease").trim());
+        assert_eq!(text("architecture"), std::env::consts::ARCH);
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let name = release.lines().find_map(|line| line.strip_prefix("NAME=")).map(|name| name.trim_matches('"'));
+        assert_eq!(text("os_name"), name.unwrap_or_default());
+    }
+
+    #[test]
+    fn under_the_root_of_another_host_it_is_unavailable_and_not_the_containers() {
+        let root = tempfile::tempdir().unwrap();
+        let failure = made(root.path()).map(|_| ()).unwrap_err();
+        assert_eq!(failure.kind, ErrorKind::UNAVAILABLE);
+    }
+}
