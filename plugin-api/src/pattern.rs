@@ -49,9 +49,10 @@ impl Patterns {
         last.map_or(self.start, |rule| rule.takes)
     }
 
-    /// Whether the list is empty, which names nothing.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+    /// Whether the pattern that decides on `name` is `name` itself, without wildcards: somebody asks for just this one.
+    pub fn names(&self, name: &[u8]) -> bool {
+        let last = self.rules.iter().rev().find(|rule| fits(&rule.steps, name));
+        last.is_some_and(|rule| rule.takes && rule.steps.iter().all(|step| matches!(step, Step::Byte(_))))
     }
 }
 
@@ -169,7 +170,16 @@ mod tests {
     fn an_empty_list_names_nothing() {
         let none: [&str; 0] = [];
         assert!(!Patterns::new(&none).matches(b"eth0"));
-        assert!(Patterns::new(&none).is_empty());
+    }
+
+    #[test]
+    fn what_is_named_without_wildcards_is_told_from_what_merely_fits() {
+        let patterns = Patterns::new(&["*", "/mnt/nfs", "/srv/[a]", "/opt", "!/opt"]);
+        assert!(patterns.names(b"/mnt/nfs"));
+        assert!(!patterns.names(b"/home"), "a wildcard took it");
+        assert!(!patterns.names(b"/srv/a"), "a set is a wildcard");
+        assert!(!patterns.names(b"/opt"), "taken away again");
+        assert!(!Patterns::new(&["/mnt/nfs", "*"]).names(b"/mnt/nfs"), "the last that matches decides");
     }
 
     #[test]

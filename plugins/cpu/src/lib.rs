@@ -120,7 +120,7 @@ impl PerCore {
         let mut row = out.row(self.table, number);
         match ticks {
             Ok(ticks) => self.modes.iter().zip(ticks).for_each(|(mode, ticks)| row.set(*mode, ticks)),
-            Err(wrong) => row.failed(&format!("/proc/stat: {wrong}")),
+            Err(wrong) => row.failed(&format!("stat: {wrong}")),
         }
         if let Some(number) = scan::u64(number).and_then(|number| u32::try_from(number).ok()) {
             let (frequency, temperature) = self.cores.state(number);
