@@ -4,7 +4,7 @@
 //! A sink sees snapshots and nothing else of the agent. Who encodes is the sink's worker.
 
 pub mod encode;
-// pub mod file;
+pub mod file;
 pub mod queue;
 pub mod stdout;
 pub mod worker;
