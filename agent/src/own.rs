@@ -26,6 +26,9 @@ pub struct Sources {
     pub sinks: Vec<(Arc<str>, Arc<Queue>)>,
 }
 
+/// A figure of a collector's books.
+type Figure = fn(&Entry) -> u64;
+
 /// The agent, watching itself.
 pub struct Own {
     sources: Sources,
@@ -50,7 +53,7 @@ struct Ids {
     status: ColumnId,
     placement: ColumnId,
     /// Each with what it is filled from.
-    counters: Vec<(ColumnId, fn(&Entry) -> u64)>,
+    counters: Vec<(ColumnId, Figure)>,
     sinks: TableId,
     depth: ColumnId,
     written: ColumnId,
@@ -64,7 +67,7 @@ impl Own {
     /// `/proc/self` cannot be read.
     pub fn new(sources: Sources, host: &Host, schema: &mut Schema) -> Result<Own, Error> {
         let mut collectors = schema.table("collectors")?;
-        let counters: [(&str, fn(&Entry) -> u64); 9] = [
+        let counters: [(&str, Figure); 9] = [
             ("calls", |entry| entry.calls),
             ("nanoseconds", |entry| crate::snapshot::nanoseconds(entry.took)),
             ("failures", |entry| entry.failures),

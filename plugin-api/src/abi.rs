@@ -298,3 +298,80 @@ impl RootModule for PluginModuleRef {
     const NAME: &'static str = "perfwatch";
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// The data path is frozen for 1.x: libraries that were built with these numbers are out there.
+    #[test]
+    fn frame_lies_in_memory_as_contract_1_0_has_it() {
+        assert_eq!((size_of::<Text>(), align_of::<Text>()), (8, 4));
+        assert_eq!((offset_of!(Text, offset), offset_of!(Text, len)), (0, 4));
+        assert_eq!((size_of::<RowHead>(), offset_of!(RowHead, table), offset_of!(RowHead, first)), (8, 0, 4));
+        let note = (offset_of!(Note, row), offset_of!(Note, subject), offset_of!(Note, message));
+        assert_eq!((size_of::<Note>(), note), (20, (0, 4, 12)));
+        let buffer = (offset_of!(Buffer<u8>, first), offset_of!(Buffer<u8>, len), offset_of!(Buffer<u8>, capacity));
+        assert_eq!((size_of::<Buffer<u8>>(), buffer), (16, (0, 8, 12)));
+        let frame = [
+            offset_of!(RawFrame, outcome),
+            offset_of!(RawFrame, lost_rows),
+            offset_of!(RawFrame, lost_texts),
+            offset_of!(RawFrame, reserved),
+            offset_of!(RawFrame, time_left_ns),
+            offset_of!(RawFrame, message),
+            offset_of!(RawFrame, cells),
+            offset_of!(RawFrame, rows),
+            offset_of!(RawFrame, notes),
+            offset_of!(RawFrame, text),
+            offset_of!(RawFrame, memory),
+            offset_of!(RawFrame, grow),
+        ];
+        assert_eq!((size_of::<RawFrame>(), frame), (112, [0, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 104]));
+        let space = [
+            offset_of!(RawSpace, total_bytes),
+            offset_of!(RawSpace, free_bytes),
+            offset_of!(RawSpace, available_bytes),
+            offset_of!(RawSpace, inodes_total),
+            offset_of!(RawSpace, inodes_free),
+        ];
+        assert_eq!((size_of::<RawSpace>(), space), (40, [0, 8, 16, 24, 32]));
+    }
+
+    /// Every type of the contract that the layout check compares, as text. A change here is a change of the contract: fields and
+    /// methods may be appended behind the last ones of module and traits, and nothing else may change within 1.x.
+    #[test]
+    fn layouts_are_those_of_contract_1_0() {
+        let mut lines = std::collections::BTreeSet::new();
+        let mut todo = vec![<PluginModuleRef as StableAbi>::LAYOUT];
+        let mut seen = Vec::new();
+        while let Some(layout) = todo.pop() {
+            if seen.contains(&layout.get_utypeid()) {
+                continue;
+            }
+            seen.push(layout.get_utypeid());
+            todo.extend(layout.phantom_fields().iter().map(|field| field.layout()));
+            let mut parts = Vec::new();
+            for field in layout.get_fields().into_iter().flat_map(|fields| fields.to_vec()) {
+                todo.push(field.layout());
+                let functions = field.function_range().iter();
+                let functions = functions.map(|function| {
+                    todo.extend(function.param_type_layouts.iter().map(|layout| layout()));
+                    todo.extend(function.return_type_layout().map(|layout| layout()));
+                    function.to_string().lines().next().unwrap_or_default().to_owned()
+                });
+                let functions = functions.collect::<Vec<_>>().join("; ");
+                let of = if functions.is_empty() { field.full_type().to_string() } else { functions };
+                parts.push(format!("{}: {of}", field.name()));
+            }
+            if layout.package().as_str() == env!("CARGO_PKG_NAME") {
+                let (name, size, align) = (layout.full_type(), layout.size(), layout.alignment());
+                lines.insert(format!("{name} {size}/{align} {{ {} }}", parts.join(", ")));
+            }
+        }
+        let found: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(found, include_str!("abi.golden"), "the layouts are now:\n{found}");
+    }
+}

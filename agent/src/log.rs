@@ -1,0 +1,142 @@
+//! The agent's log, on standard error: text for people, or JSON.
+//!
+//! Lines are written by a thread of their own behind a bounded queue: whoever logs, the collection thread above all,
+//! never waits for a pipe that nobody drains. What finds no room is counted, and said when there is room again.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait to be written: a start with a thousand faulty plugins fits.
+const LINES_MAX: usize = 1024;
+/// How long the end of the process waits for the last lines.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    /// Everything before this has been written.
+    Flush(SyncSender<()>),
+}
+
+/// The log, at work until the end of the process.
+#[derive(Clone)]
+pub struct Log {
+    queue: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+/// Starts the log of this process. A second start changes nothing.
+///
+/// # Errors
+/// No thread is to be had.
+pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
+    let (queue, lines) = sync_channel(LINES_MAX);
+    let log = Log { queue, lost: Arc::default() };
+    let lost = Arc::clone(&log.lost);
+    thread::Builder::new().name("log".into()).spawn(move || write(&lines, &lost))?;
+    // Colours are for terminals; NO_COLOR is https://no-color.org.
+    let colour =
+        rustix::termios::isatty(rustix::stdio::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(log.clone()).with_target(false);
+    // Only where a log was started before, by a program that embeds the agent.
+    let _ = match format {
+        Format::Text => tracing::subscriber::set_global_default(builder.with_ansi(colour).finish()),
+        Format::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+    };
+    Ok(log)
+}
+
+impl Log {
+    /// Waits until what was logged is written, a moment at most.
+    pub fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.queue.try_send(Message::Flush(done)).is_ok() {
+            // Nobody drains standard error: the lines are lost, and the end is not delayed for them.
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}
+
+fn write(lines: &Receiver<Message>, lost: &AtomicU64) {
+    let mut output = io::stderr();
+    for message in lines {
+        // Where standard error cannot be written, there is nobody to tell.
+        let _ = match message {
+            Message::Line(line) => output.write_all(&line),
+            Message::Flush(done) => {
+                let _ = done.try_send(());
+                Ok(())
+            }
+        };
+        let lost = lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(output, "{lost} lines of the log found no room and were lost");
+        }
+    }
+}
+
+impl<'log> MakeWriter<'log> for Log {
+    type Writer = Line<'log>;
+
+    fn make_writer(&'log self) -> Line<'log> {
+        Line { log: self, bytes: Vec::new() }
+    }
+}
+
+/// One line, being formatted.
+pub struct Line<'log> {
+    log: &'log Log,
+    bytes: Vec<u8>,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let line = Message::Line(std::mem::take(&mut self.bytes));
+        if let Err(TrySendError::Full(_)) = self.log.queue.try_send(line) {
+            self.log.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logger_never_waits_for_whoever_reads_the_log() {
+        let (queue, unread) = sync_channel(LINES_MAX);
+        let log = Log { queue, lost: Arc::default() };
+        for _ in 0..LINES_MAX + 3 {
+            log.make_writer().write_all(b"line\n").unwrap();
+        }
+        assert_eq!(log.lost.load(Ordering::Relaxed), 3);
+        drop(unread);
+    }
+}
