@@ -11,4 +11,5 @@ pub mod names;
 pub mod options;
 pub mod roots;
 pub mod shape;
+pub mod testcase;
 pub mod tree;

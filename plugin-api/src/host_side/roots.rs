@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use abi_stable::std_types::{RResult, RSlice, RStr, RString};
 
@@ -22,7 +22,8 @@ pub struct Roots {
     sys: PathBuf,
     net: PathBuf,
     foreign: bool,
-    captured: Option<BTreeMap<PathBuf, Captured>>,
+    /// What its mounts answer, where it is a captured host.
+    captured: Option<RwLock<BTreeMap<PathBuf, Captured>>>,
 }
 
 /// What a captured mount answers.
@@ -48,17 +49,18 @@ impl Roots {
     /// # Errors
     /// The `statvfs.toml` cannot be read, or a value in it is not what it should be.
     pub fn captured(root: &Path) -> Result<Roots, String> {
-        let path = root.join("statvfs.toml");
-        let mut captured = BTreeMap::new();
-        if path.exists() {
-            let text = std::fs::read_to_string(&path).map_err(|cause| format!("{}: {cause}", path.display()))?;
-            let tables: BTreeMap<PathBuf, BTreeMap<String, toml::Value>> =
-                toml::from_str(&text).map_err(|cause| format!("{}: {cause}", path.display()))?;
-            for (mount, table) in tables {
-                captured.insert(mount, captured_mount(&table).map_err(|why| format!("{}: {why}", path.display()))?);
-            }
+        Ok(Roots { captured: Some(RwLock::new(captured_mounts(root)?)), ..Roots::new(root) })
+    }
+
+    /// Reads the `statvfs.toml` of a captured host again: a test has changed it.
+    ///
+    /// # Errors
+    /// As [`Roots::captured`].
+    pub fn recapture(&self) -> Result<(), String> {
+        if let Some(captured) = &self.captured {
+            *captured.write().unwrap_or_else(PoisonError::into_inner) = captured_mounts(&self.host)?;
         }
-        Ok(Roots { captured: Some(captured), ..Roots::new(root) })
+        Ok(())
     }
 
     /// Asks for the space of a mount. May block for as long as the file system does not answer.
@@ -67,9 +69,11 @@ impl Roots {
     /// An errno.
     pub fn statvfs(&self, path: &Path) -> Result<RawSpace, i32> {
         if let Some(captured) = &self.captured {
-            return match captured.get(path) {
-                Some(Captured::Space(space)) => Ok(*space),
-                Some(Captured::Errno(errno)) => Err(*errno),
+            // Copied, so that one that hangs does not keep the lock.
+            let answer = captured.read().unwrap_or_else(PoisonError::into_inner).get(path).copied();
+            return match answer {
+                Some(Captured::Space(space)) => Ok(space),
+                Some(Captured::Errno(errno)) => Err(errno),
                 Some(Captured::Hangs) => loop {
                     std::thread::park();
                 },
@@ -92,6 +96,20 @@ impl Roots {
             inodes_free: space.f_ffree,
         })
     }
+}
+
+fn captured_mounts(root: &Path) -> Result<BTreeMap<PathBuf, Captured>, String> {
+    let path = root.join("statvfs.toml");
+    let mut captured = BTreeMap::new();
+    if path.exists() {
+        let text = std::fs::read_to_string(&path).map_err(|cause| format!("{}: {cause}", path.display()))?;
+        let tables: BTreeMap<PathBuf, BTreeMap<String, toml::Value>> =
+            toml::from_str(&text).map_err(|cause| format!("{}: {cause}", path.display()))?;
+        for (mount, table) in tables {
+            captured.insert(mount, captured_mount(&table).map_err(|why| format!("{}: {why}", path.display()))?);
+        }
+    }
+    Ok(captured)
 }
 
 fn captured_mount(table: &BTreeMap<String, toml::Value>) -> Result<Captured, String> {

@@ -81,9 +81,9 @@ impl Cores {
             }
         };
         let core = &mut self.cores[place];
-        let frequency = core.frequency.as_mut().map(|file| number_in(file, "a frequency in kHz", scan::u64));
+        let frequency = core.frequency.as_mut().map(|file| number_in(file, "a frequency in kHz", khz));
         let sensor = core.sensor.map(|sensor| &mut self.sensors[sensor]);
-        let mhz = kept(frequency, &mut self.failed[0]).map(|khz| khz as f64 / 1000.0);
+        let mhz = kept(frequency, &mut self.failed[0]).flatten().map(|khz| khz as f64 / 1000.0);
         let celsius = sensor.and_then(|sensor| {
             if sensor.read.0 != self.reading {
                 sensor.read = (self.reading, kept(Some(sensor.celsius()), &mut self.failed[1]));
@@ -101,6 +101,11 @@ impl Core {
         let frequency = ProcFile::open(path).ok().map(ProcFile::in_one_read);
         Core { number, frequency, sensor: sensors::of(sensors, host, number) }
     }
+}
+
+/// A frequency; the kernel says `<unknown>` where the driver cannot tell, which is no failure.
+fn khz(text: &[u8]) -> Option<Option<u64>> {
+    if text == b"<unknown>" { Some(None) } else { scan::u64(text).map(Some) }
 }
 
 /// The value, or the first error of a reading kept for its end.

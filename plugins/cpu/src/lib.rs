@@ -92,7 +92,8 @@ impl Collector for Cpu {
         if let Some(wrong) = wrong {
             return Err(wrong.of(stat.path()));
         }
-        out.set(self.count, count);
+        // None where this kernel lists no cores, which is not 0 of them.
+        out.set(self.count, (count > 0).then_some(count));
         if let Some(per_core) = per_core {
             per_core.cores.end(out);
         }
@@ -140,3 +141,14 @@ fn each<T>(mut resolve: impl FnMut(&str) -> Result<T, Error>) -> Result<[T; 8], 
 }
 
 perfwatch_plugin!(Cpu);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_case_gives_what_it_expects() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testcases");
+        plugin_api::host_side::testcase::run_all::<Cpu>(include_str!("../plugin.toml"), folder);
+    }
+}
