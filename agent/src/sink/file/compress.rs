@@ -1,7 +1,7 @@
 //! Compresses one file put aside: `[E]` its reads, its temporary file, the rename.
 //!
-//! A kill at any instant leaves the plain file, or the complete compressed one, or both for a moment; what was under way lies under a
-//! hidden name and is removed by the next pass. The compressed file takes the mode, the group and the
+//! A kill at any instant leaves the plain file, or the complete compressed one, or both for a moment; what was under
+//! way lies under a hidden name and is removed by the next pass. The compressed file takes the mode, the group and the
 //! modification time of the plain one, as gzip(1) does, so that `find -mtime` and a shipper's rights still hold.
 
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Read at once: a stop is heard within the time it takes to compress this much, some 2 ms.
+/// Read at once, and between two looks at whether to stop.
 const CHUNK: usize = 64 << 10;
 
-/// Compresses `plain` to `packed` by way of `temporary`, all of one folder, and removes `plain`. False: `stop` was set and
-/// nothing is changed.
+/// Compresses `plain` to `packed` by way of `temporary`, all of one folder, and removes `plain`. False: `stop` was set
+/// and nothing is changed.
 pub(super) fn compress(plain: &Path, temporary: &Path, packed: &Path, stop: &AtomicBool) -> io::Result<bool> {
     let done = pack(plain, temporary, stop).and_then(|whole| {
         if whole {

@@ -13,25 +13,28 @@
 //! ```
 //!
 //! # What it promises
-//! - The live file is exactly `path`. A snapshot is appended by one unbuffered `write`, as a whole line; what a full disk
-//!   cut short is taken back. A kill leaves at most one torn line, which the next start cuts off (`repair`).
-//! - A snapshot it cannot write is lost, and the caller, who counts, learns why. The next one is tried again: it goes on by itself.
+//! - The live file is exactly `path`. A snapshot is appended by one unbuffered `write`, as a whole line; what a full
+//!   disk cut short is taken back. A kill leaves at most one torn line, which the next start cuts off (`repair`).
+//! - A snapshot it cannot write is lost, and the caller, who counts, learns why. The next one is tried again: it goes
+//!   on by itself.
 //! - It deletes only regular files whose names it gave itself (`name`), oldest first (`retain`).
-//! - One writer a file (`lock`). Moved or deleted under its hands, the live file is begun anew, with SIGHUP at once, without it
-//!   within [`LOOK_WRITES`] snapshots.
+//! - One writer a file (`lock`). Moved or deleted under its hands, the live file is begun anew, with SIGHUP at once,
+//!   without it within [`LOOK_WRITES`] snapshots.
 //!
 //! # When it reaches the disk
-//! Lines are handed to the kernel, which brings them to the disk within its own time, some 30 s: a kill of the agent loses nothing, a
-//! power loss the last of them. `fsync` is called when a file is put aside, before a plain file gives way to its compressed one, and
-//! at the end. Not at each line: it costs milliseconds of a disk's time and a page of a flash's life for 2 KB of metrics.
+//! Lines are handed to the kernel, which brings them to the disk within its own time, some 30 s: a kill of the agent
+//! loses nothing, a power loss the last of them. `fsync` is called when a file is put aside, before a plain file gives
+//! way to its compressed one, and at the end. Not at each line: it costs milliseconds of a disk's time and a page of a
+//! flash's life for 2 KB of metrics.
 //!
 //! # What it refuses
-//! Writing into what is not its own (a file of other content, a folder, a block device), a floor of free space that its file system cannot
-//! have, making more than the last folder of a path. Its worker may wait on a disk that hangs; no tick does.
+//! Writing into what is not its own (a file of other content, a folder, a block device), a floor of free space that its
+//! file system cannot have, making more than the last folder of a path. Its worker may wait on a disk that hangs; no
+//! tick does.
 //!
 //! # Tests
-//! Pure parts beside their code; here the whole sink on real files, with the time of snapshots as its only clock. A tmpfs of 1 MiB is
-//! filled where the tests may mount one.
+//! Pure parts beside their code; here the whole sink on real files, with the time of snapshots as its only clock. A
+//! tmpfs of 1 MiB is filled where the tests may mount one.
 
 mod compress;
 mod error;
@@ -72,7 +75,7 @@ pub const LOOK_WRITES: u32 = 16;
 const LOOK_BYTES: u64 = 1 << 20;
 /// Between two passes over old files without a rotation: age goes on while a slow sink fills its file for weeks.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
-/// Of the 2 s an agent has to stop: what a compression gets to put its work down (it hears of it within some 2 ms).
+/// Of the 2 s an agent has to stop: what a compression gets to put its work down.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// An open file sink.
@@ -93,11 +96,12 @@ pub struct FileOutput {
 }
 
 impl FileOutput {
-    /// Opens the live file, creating it and its folder where they are missing. A full disk or a pipe without a reader is not an error: it
-    /// starts as trouble that passes.
+    /// Opens the live file, creating it and its folder where they are missing. A full disk or a pipe without a reader
+    /// is not an error: it starts as trouble that passes.
     ///
     /// # Errors
-    /// What an operator has to change: settings that contradict each other, a path that cannot be written or is not ours.
+    /// What an operator has to change: settings that contradict each other, a path that cannot be written or is not
+    /// ours.
     pub fn open(settings: FileSettings) -> Result<FileOutput, Error> {
         settings.check()?;
         let mut output = FileOutput {
@@ -140,7 +144,8 @@ impl FileOutput {
         written
     }
 
-    /// Opens the path anew where it has come to lead elsewhere: after a rename by logrotate (SIGHUP), or a link set anew.
+    /// Opens the path anew where it has come to lead elsewhere: after a rename by logrotate (SIGHUP), or a link set
+    /// anew.
     pub fn reopen(&mut self) {
         if let Some(live) = &mut self.live {
             let same_path = place::Place::of(&self.settings.path).is_ok_and(|place| place.path == live.place.path);
@@ -284,7 +289,8 @@ impl FileOutput {
         Ok(())
     }
 
-    /// Gives the live file up and has it brought to the disk; after a rotation at `rotated`, old files are seen to as well.
+    /// Gives the live file up and has it brought to the disk; after a rotation at `rotated`, old files are seen to as
+    /// well.
     fn put_down(&mut self, rotated: Option<SystemTime>) {
         let Some(live) = self.live.take() else { return };
         if !live.regular {
@@ -334,8 +340,8 @@ fn append(live: &Live, line: &[u8]) -> Result<(), (Cause, bool)> {
     Err((Cause::of(&error), whole))
 }
 
-/// Takes the last `part` bytes back. The length is asked anew: another may have truncated the file, and to set a remembered length would
-/// then fill it with NUL.
+/// Takes the last `part` bytes back. The length is asked anew: another may have truncated the file, and to set a
+/// remembered length would then fill it with NUL.
 fn take_back(file: &File, part: u64) -> io::Result<()> {
     file.set_len(file.metadata()?.len().saturating_sub(part))
 }

@@ -1,9 +1,10 @@
 //! The names of a file sink's files: pure, both ways.
 //!
 //! The live file is `snapshots.jsonl`. One put aside carries the UTC second of its first snapshot,
-//! `snapshots.2026-11-23T00-00-00Z.jsonl` (no colons: they upset Windows shares, `scp` and `tar`), with `.gz` behind it once it is
-//! compressed. A second file of the same second is `…Z_001…`: `_` sorts behind `.`, so names sort by time in a plain
-//! listing. A file being compressed is hidden, `.snapshots.2026-11-23T00-00-00Z.jsonl.gz.tmp`, so that a shipper's `snapshots.*` passes it over.
+//! `snapshots.2026-11-23T00-00-00Z.jsonl` (no colons: they upset Windows shares, `scp` and `tar`), with `.gz` behind it
+//! once it is compressed. A second file of the same second is `…Z_001…`: `_` sorts behind `.`, so names sort by time
+//! in a plain listing. A file being compressed is hidden, `.snapshots.2026-11-23T00-00-00Z.jsonl.gz.tmp`, so that a
+//! shipper's `snapshots.*` passes it over.
 //!
 //! What this file reads as a name of ours may be deleted. It is therefore exact: a name is ours only where writing
 //! what was read gives the same bytes.
@@ -17,6 +18,9 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// Bytes of `2026-11-23T00-00-00Z`.
 const TIME_LEN: usize = 20;
 
+/// Digits of a turn that are read: a million files of one second are not ours.
+const TURN_DIGITS: usize = 6;
+
 /// What distinguishes one file put aside from another, in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp {
@@ -27,8 +31,9 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file whose first snapshot is of `first`, behind all `taken` ones of the same second. Behind all rather than
-    /// in the first gap: retention deletes the oldest, and a gap filled again would put the order on its head.
+    /// The stamp of a file whose first snapshot is of `first`, behind all `taken` ones of the same second. Behind all
+    /// rather than in the first gap: retention deletes the oldest, and a gap filled again would put the order on its
+    /// head.
     pub(super) fn next(first: SystemTime, taken: impl IntoIterator<Item = Stamp>) -> Stamp {
         let second = second(first);
         let turn = taken.into_iter().filter(|stamp| stamp.second == second).map(|stamp| stamp.turn + 1).max();
@@ -114,7 +119,7 @@ impl Naming {
         let time = humantime::parse_rfc3339(std::str::from_utf8(&time).ok()?).ok()?;
         let (turn, rest) = match rest.strip_prefix(b"_") {
             Some(rest) => {
-                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count().min(TURN_DIGITS);
                 (std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?, &rest[digits..])
             }
             None => (0, rest),
@@ -176,7 +181,7 @@ mod tests {
             "s.2026-11-23T00-00-00Z_000.jsonl",
             "s.2026-11-23T00-00-00Z_1.jsonl",
             "s.2026-11-23T00-00-00Z_.jsonl",
-            "s.2026-11-23T00-00-00Z_99999999999.jsonl",
+            "s.2026-11-23T00-00-00Z_4294967295.jsonl",
             "s.2026-11-23.jsonl",
             "s.1.jsonl",
             "t.2026-11-23T00-00-00Z.jsonl",
@@ -217,7 +222,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_given_is_read_back(second in 0..=LAST_SECOND, turn in 0..2000u32, packed: bool, live in "[a-z.]{1,9}") {
+        fn every_name_given_is_read_back(
+            second in 0..=LAST_SECOND, turn in 0..2000u32, packed: bool, live in "[a-z.]{1,9}",
+        ) {
             let (naming, stamp) = (naming(&live), Stamp { second, turn });
             prop_assert_eq!(naming.read(&naming.aside(stamp, packed)), Some(Found::Aside { stamp, packed }));
             prop_assert_eq!(naming.read(&naming.unfinished(stamp)), Some(Found::Unfinished));

@@ -1,8 +1,8 @@
 //! Where a file sink's files lie: its folder, the live file's real path, and what else of the sink's own is there.
 //!
 //! A link is followed once, here: files are put aside beside the real file, on its file system, and the link stays.
-//! The last folder of a path is made if it is missing, those above it are not: a mistyped path or a disk that is not mounted must be
-//! told, not filled in on the root file system.
+//! The last folder of a path is made if it is missing, those above it are not: a mistyped path or a disk that is not
+//! mounted must be told, not filled in on the root file system.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -38,13 +38,17 @@ impl Place {
         let failed = |doing, path: &Path, source| Error::Operation { doing, path: path.into(), source };
         let path = std::path::absolute(path).map_err(|error| failed("resolve", path, error))?;
         let path = match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_symlink() => fs::canonicalize(&path).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Error::Unusable {
-                    path: path.clone(),
-                    problem: "is a link to a file that is not there: create that file, or remove the link",
-                },
-                _ => failed("follow the link", &path, error),
-            })?,
+            // The kernel is asked to follow it first: it refuses a link that another planted in a sticky folder
+            // (protected_symlinks of proc_sys_fs(5)), and to resolve by hand goes past that.
+            Ok(meta) if meta.is_symlink() => {
+                fs::metadata(&path).and_then(|_| fs::canonicalize(&path)).map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => Error::Unusable {
+                        path: path.clone(),
+                        problem: "is a link to a file that is not there: create that file, or remove the link",
+                    },
+                    _ => failed("follow the link", &path, error),
+                })?
+            }
             _ => path,
         };
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -80,7 +84,8 @@ impl Place {
         Ok(entries)
     }
 
-    /// Puts the live file aside, under the time of its `first` snapshot. Only the holder of the lock gives such names, so a name found free is free.
+    /// Puts the live file aside, under the time of its `first` snapshot. Only the holder of the lock gives such names,
+    /// so a name found free is free.
     pub(super) fn put_aside(&self, first: SystemTime) -> io::Result<()> {
         let taken = self.entries()?.into_iter().filter_map(|entry| match entry.found {
             Found::Aside { stamp, .. } => Some(stamp),

@@ -1,11 +1,13 @@
 //! The end of the live file at a start: whole lines, or made so.
 //!
-//! A `write` that a kill or a power loss cut short leaves at most one torn line at the end, and a power loss may leave NUL
-//! bytes where the length of a file reached the disk before its content. Both are cut off, so that the next line
+//! A `write` that a kill or a power loss cut short leaves at most one torn line at the end, and a power loss may leave
+//! NUL bytes where the length of a file reached the disk before its content. Both are cut off, so that the next line
 //! begins on a line of its own. A last line that lacks only its newline is a whole snapshot (a JSON object cut anywhere
-//! else does not parse) and gets it. Damage further up is left alone: readers meet one bad line, and rewriting history is not this sink's business.
+//! else does not parse) and gets it. Damage further up is left alone: readers meet one bad line, and rewriting history
+//! is not this sink's business.
 //!
-//! Refused: a file that does not begin as JSON lines do. A path mistyped as `/etc/fstab` must not lose its last line.
+//! Refused: a file that does not begin as a snapshot does. A path mistyped as that of another's file, JSON or not, must
+//! not cost it its last line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +21,9 @@ const FIRST_LOOK: usize = 64 << 10;
 const LONGEST_LINE: usize = 64 << 20;
 /// The envelope's `timestamp` stands within this many bytes of a line's start.
 const ENVELOPE: usize = 4 << 10;
+
+/// What every snapshot's line begins with.
+const BEGIN: &[u8] = b"{\"timestamp\"";
 
 /// What was found, and by now is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +67,13 @@ pub(super) fn repair(file: &File, len: u64) -> io::Result<Repaired> {
     }
 }
 
+/// Whether it begins as a snapshot, or as much of one as there is.
 fn begins_as_ours(file: &File) -> io::Result<bool> {
-    let mut first = [0];
-    file.read_exact_at(&mut first, 0)?;
-    Ok(first == *b"{")
+    let mut head = [0; BEGIN.len()];
+    let read = file.read_at(&mut head, 0)?;
+    // What a power loss took of a single torn line is NUL.
+    let end = head[..read].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    Ok(end > 0 && BEGIN.starts_with(&head[..end]))
 }
 
 /// How the end of a file is.
@@ -131,7 +139,7 @@ mod tests {
 
     #[test]
     fn whatever_length_a_file_is_cut_to_whole_lines_remain() {
-        let whole = b"{\"a\":1}\n{\"a\":{\"b\":[2]}}\n{\"c\":\"\\n}{\"}\n";
+        let whole = b"{\"timestamp\":1}\n{\"a\":{\"b\":[2]}}\n{\"c\":\"\\n}{\"}\n";
         for cut in 0..=whole.len() {
             let (done, left) = repaired(&whole[..cut]);
             let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
@@ -148,24 +156,37 @@ mod tests {
 
     #[test]
     fn nul_bytes_of_a_power_loss_are_cut_off() {
-        assert_eq!(repaired(b"{}\n\0\0\0"), (Repaired::Cut(3), b"{}\n".to_vec()));
-        assert_eq!(repaired(b"{}\n{\"a\0\0\0"), (Repaired::Cut(6), b"{}\n".to_vec()));
-        assert_eq!(repaired(b"{}\n\0\0\":1}\n{\0}\n"), (Repaired::Cut(11), b"{}\n".to_vec()));
+        let with = |end: &[u8]| [b"{\"timestamp\":1}\n", end].concat();
+        let cut = |end: &[u8]| (Repaired::Cut(end.len() as u64), with(b""));
+        for end in [b"\0\0\0".as_slice(), b"{\"a\0\0\0", b"\0\0\":1}\n{\0}\n"] {
+            assert_eq!(repaired(&with(end)), cut(end));
+        }
+        assert_eq!(repaired(b"{\"time\0\0\0\0\0\0\0\0\0"), (Repaired::Cut(15), vec![]));
         assert_eq!(repaired(&[0; 70_000]), (Repaired::Cut(70_000), vec![]));
     }
 
     #[test]
     fn a_line_longer_than_the_first_look_is_found_whole() {
         let long = [b"{\"a\":\"", "x".repeat(300_000).as_bytes(), b"\"}"].concat();
-        let two = [b"{}\n", long.as_slice(), b"\n"].concat();
+        let two = [b"{\"timestamp\":1}\n", long.as_slice(), b"\n"].concat();
         assert_eq!(repaired(&two), (Repaired::Sound, two.clone()));
         assert_eq!(repaired(&two[..two.len() - 1]), (Repaired::Completed, two.clone()));
-        assert_eq!(repaired(&two[..two.len() - 2]), (Repaired::Cut(long.len() as u64 - 1), b"{}\n".to_vec()));
+        assert_eq!(repaired(&two[..two.len() - 2]), (Repaired::Cut(long.len() as u64 - 1), two[..16].to_vec()));
     }
 
     #[test]
     fn a_file_that_is_not_ours_is_not_touched() {
-        for other in [b"root:x:0:0\nlast line".as_slice(), b"root:x:0:0\n", b"\0\0elf", b"\x7fELF\0\0", b"[1]", b" "] {
+        let others: [&[u8]; 8] = [
+            b"root:x:0:0\nlast line",
+            b"root:x:0:0\n",
+            b"{\n  \"name\": \"package\"\n}",
+            b"{\"name\":1}\n{\"na",
+            b"\0\0elf",
+            b"\x7fELF\0\0",
+            b"[1]",
+            b" ",
+        ];
+        for other in others {
             assert_eq!(repaired(other), (Repaired::Foreign, other.to_vec()));
         }
     }
@@ -188,7 +209,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_end_makes_it_panic_and_what_is_sound_ends_in_a_newline(tail in prop::collection::vec(prop::sample::select(b"{}\n\0a".as_slice()), 0..40), whole: bool) {
+        fn no_end_makes_it_panic_and_what_is_sound_ends_in_a_newline(
+            tail in prop::collection::vec(prop::sample::select(b"{}\n\0a".as_slice()), 0..40), whole: bool,
+        ) {
             if let Some(End::Sound(end)) = judge(&tail, whole) {
                 prop_assert!(end == 0 || tail[end - 1] == b'\n');
                 prop_assert!(!tail[..end].ends_with(b"\0\n"));

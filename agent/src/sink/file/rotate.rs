@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::settings::Rotate;
 
 impl Rotate {
-    /// Whether a live file of `len` bytes, whose first snapshot is of `first`, is put aside before `line` bytes of time `now`.
+    /// Whether a live file of `len` bytes, whose first snapshot is of `first`, is put aside before `line` bytes of time
+    /// `now`.
     ///
-    /// By size, before it would grow past it: no file is larger, but for a single line that is. By time, when `now` lies in another
-    /// slot of the UTC grid than `first`: a file never holds two slots, nor does a clock that was far ahead for a moment
-    /// hold rotation up until then.
+    /// By size, before it would grow past it: no file is larger, but for a single line that is. By time, when `now`
+    /// lies in another slot of the UTC grid than `first`: a file never holds two slots, nor does a clock that was far
+    /// ahead for a moment hold rotation up until then.
     pub(super) fn is_due(&self, first: Option<SystemTime>, len: u64, line: u64, now: SystemTime) -> bool {
         let Some(first) = first.filter(|_| len > 0) else { return false };
         let large = self.size.0 != 0 && len.saturating_add(line) > self.size.0;

@@ -65,7 +65,8 @@ pub struct Keep {
     pub files: u64,
     /// Files that hold a snapshot younger than this; 0 for no such limit.
     pub age: Duration,
-    /// So many bytes, the live file at its largest (`rotate.size`) included; 0 for no such limit.
+    /// So many bytes, the live file at its largest (`rotate.size`) included; 0 for no such limit. While a file is being
+    /// compressed, the beginning of its compressed one comes on top.
     pub total: Size,
 }
 
@@ -73,7 +74,7 @@ pub struct Keep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
-    /// As they are: the default, because compressing costs about as much CPU as a tenth of all collecting.
+    /// As they are: the default, because nobody expects an agent of little cost to compress unasked.
     #[default]
     None,
     /// gzip, one rotation late.

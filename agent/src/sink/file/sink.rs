@@ -44,3 +44,41 @@ impl Sink for FileSink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Identity, Wall};
+    use std::fs;
+    use std::sync::Arc;
+
+    fn snapshot(second: u64, sequence: u64) -> Snapshot {
+        let identity = Identity { host: None, run: "0".repeat(32), labels: Vec::new() };
+        let timestamp = Wall(second * 1_000_000_000);
+        Snapshot { timestamp, sequence, identity: Arc::new(identity), sections: Vec::new(), events: Vec::new() }
+    }
+
+    #[test]
+    fn the_time_of_a_snapshot_rotates_and_is_read_back_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = FileSettings::new(folder.path().join("s.jsonl"));
+        settings.min_free.0 = 0;
+        settings.rotate.every.0 = Duration::from_secs(86_400);
+        for (second, sequence) in [(1_795_392_000, 0), (1_795_478_399, 1), (1_795_478_400, 2)] {
+            let mut sink = FileSink::open(settings.clone()).unwrap();
+            sink.accept(&snapshot(second, sequence), 0).unwrap();
+            sink.finish();
+        }
+        let lines = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap().lines().count();
+        assert_eq!((lines("s.2026-11-23T00-00-00Z.jsonl"), lines("s.jsonl")), (2, 1));
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_written_fails_with_its_cause() {
+        let mut sink = FileSink::open(FileSettings::new("/dev/full")).unwrap();
+        match sink.accept(&snapshot(0, 0), 0) {
+            Err(SinkError::Failed(error)) => assert_eq!(error.to_string(), "the disk is full"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

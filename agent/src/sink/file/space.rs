@@ -22,7 +22,8 @@ pub(super) struct Room {
     pub(super) free: u64,
 }
 
-/// Asks the file system of `file`. None where it does not tell: some of FUSE give 0 blocks, and an error here must not stop what can be written.
+/// Asks the file system of `file`. None where it does not tell: some of FUSE give 0 blocks, and an error here must not
+/// stop what can be written.
 pub(super) fn room(file: &File) -> Option<Room> {
     let stat = rustix::fs::fstatvfs(file).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);

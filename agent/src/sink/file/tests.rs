@@ -300,6 +300,22 @@ fn a_file_moved_by_logrotate_is_begun_anew_on_request() {
 }
 
 #[test]
+fn a_link_set_anew_is_followed_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, one, two) = (folder.path().join("s.jsonl"), folder.path().join("one"), folder.path().join("two"));
+    File::create(&one).unwrap();
+    File::create(&two).unwrap();
+    std::os::unix::fs::symlink(&one, &link).unwrap();
+    let mut output = FileOutput::open(settings(folder.path())).unwrap();
+    put(&mut output, [MONDAY]);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&two, &link).unwrap();
+    output.reopen();
+    put(&mut output, [MONDAY + 1]);
+    assert_eq!((seconds(one), seconds(two)), (vec![MONDAY], vec![MONDAY + 1]));
+}
+
+#[test]
 fn a_file_moved_or_deleted_is_noticed_without_a_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.jsonl");

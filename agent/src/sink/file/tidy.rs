@@ -1,8 +1,8 @@
 //! Keeps the folder: `[E]` brings closed files to the disk, deletes what is too much, compresses what is old.
 //!
-//! All of it off the path of a tick, on a thread that lives only while there is something to do (a rotation, a start, an
-//! hour) and at the lowest priority: seconds of compressing must not be seen in what the agent measures. The folder itself says what is to be
-//! done (`retain`), so requests that came meanwhile are one pass.
+//! All of it off the path of a tick, on a thread that lives only while there is something to do (a rotation, a start,
+//! an hour) and at the lowest priority: seconds of compressing must not be seen in what the agent measures. The folder
+//! itself says what is to be done (`retain`), so requests that came meanwhile are one pass.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -20,8 +20,6 @@ use super::settings::{Compress, Keep};
 
 /// The kernel's lowest priority of an ordinary thread (setpriority(2)).
 const LOWEST: i32 = 19;
-/// The thread reads, compresses and lists; measured use is below 100 KiB.
-const STACK: usize = 512 << 10;
 
 /// What a pass is told.
 #[derive(Debug)]
@@ -74,7 +72,7 @@ impl Tidy {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        match thread::Builder::new().name("file-tidy".into()).stack_size(STACK).spawn(move || shared.work()) {
+        match thread::Builder::new().name("file-tidy".into()).spawn(move || shared.work()) {
             Ok(thread) => (desk.working, desk.thread) = (true, Some(thread)),
             // The request waits for the next one; the folder is a little too full until then.
             Err(error) => {
@@ -157,7 +155,8 @@ impl Shared {
             delete(&place.aside(stamp, packed), "deleted an old file");
         }
         for stamp in plan.compress {
-            if stopped() {
+            // A newer request is a pass of its own, and its deletions must not wait for a long backlog.
+            if stopped() || !self.desk().requests.is_empty() {
                 break;
             }
             self.compress(place, stamp);
