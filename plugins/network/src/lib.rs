@@ -75,7 +75,10 @@ impl Collector for Network {
             }
         }
         if nameless > 0 {
-            out.part_failed("dev", &Error::failed(format!("{nameless} lines of /proc/net/dev name no interface")));
+            out.part_failed(
+                "dev",
+                &Error::failed(format!("lines of /proc/net/dev without the name of an interface: {nameless}")),
+            );
         }
         if let Some(sockets) = &mut self.sockets {
             sockets.collect(out);
@@ -85,3 +88,11 @@ impl Collector for Network {
 }
 
 perfwatch_plugin!(Network);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_test_case_gives_what_it_expects() {
+        plugin_api::host_side::testcase::run_all::<super::Network>(include_str!("../plugin.toml"), "testcases");
+    }
+}

@@ -199,6 +199,11 @@ mod tests {
     }
 
     #[test]
+    fn every_test_case_gives_what_it_expects() {
+        plugin_api::host_side::testcase::run_all::<System>(include_str!("../plugin.toml"), "testcases");
+    }
+
+    #[test]
     fn under_the_root_of_another_host_it_is_unavailable_and_not_the_containers() {
         let root = tempfile::tempdir().unwrap();
         let failure = made(root.path()).map(|_| ()).unwrap_err();
