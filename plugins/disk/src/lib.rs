@@ -61,3 +61,14 @@ impl Collector for Disk {
 }
 
 perfwatch_plugin!(Disk);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_case_gives_what_it_expects() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testcases");
+        plugin_api::host_side::testcase::run_all::<Disk>(include_str!("../plugin.toml"), folder);
+    }
+}

@@ -179,6 +179,7 @@ impl Columns {
     }
 }
 
+/// To four decimals, as the agent rounds what it derives.
 fn percent(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| 100.0 * part as f64 / whole as f64)
+    (whole > 0).then(|| (1e6 * part as f64 / whole as f64).round() / 1e4)
 }
