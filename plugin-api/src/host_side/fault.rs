@@ -153,6 +153,18 @@ impl Sources {
         self.list.len() - 1
     }
 
+    /// How many there are: the number of the next.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// From now on what lies there is shown as `***`.
     pub fn hide(&mut self, origin: Origin) {
         self.secrets.push(origin);

@@ -31,6 +31,12 @@ pub fn is_dotted_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && text.split('.').all(is_name)
 }
 
+/// Whether this is a name that may have `-` too, as sections and sinks are named.
+#[must_use]
+pub fn is_dashed_name(text: &str) -> bool {
+    is_made_of(text, b"_-")
+}
+
 /// Why a collector may not have this name; collectors may have `-` too.
 #[must_use]
 pub fn collector_name_fault(name: &str) -> Option<&'static str> {
@@ -38,7 +44,7 @@ pub fn collector_name_fault(name: &str) -> Option<&'static str> {
         Some("is the name of the agent's own collector")
     } else if ENVELOPE.contains(&name) {
         Some("is a key of the snapshot itself")
-    } else if !is_made_of(name, b"_-") {
+    } else if !is_dashed_name(name) {
         Some("is not a name")
     } else {
         None

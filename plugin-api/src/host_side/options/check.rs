@@ -13,16 +13,17 @@ use super::{OptionSpec, OptionType, OptionValue, Presence, Scalar, Setting, Sett
 pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// Checks what is given against what is declared, fills in defaults, and tells every fault. `at` is where a missing option is
-/// told. The places of secrets are hidden in `sources`.
+/// told, `elsewhere` are keys that someone else checks. The places of secrets are hidden in `sources`.
 pub fn check(
     specs: &[OptionSpec],
     given: &Table,
     at: Origin,
+    elsewhere: &[&str],
     read_secret: ReadSecret<'_>,
     sources: &mut Sources,
     faults: &mut Vec<Fault>,
 ) -> Settings {
-    let mut checker = Checker { specs, read_secret, sources, faults, found: vec![None; specs.len()] };
+    let mut checker = Checker { specs, elsewhere, read_secret, sources, faults, found: vec![None; specs.len()] };
     checker.table("", given);
     let mut settings = Settings::default();
     let found = std::mem::take(&mut checker.found);
@@ -52,6 +53,7 @@ struct Found {
 
 struct Checker<'a> {
     specs: &'a [OptionSpec],
+    elsewhere: &'a [&'a str],
     read_secret: ReadSecret<'a>,
     sources: &'a mut Sources,
     faults: &'a mut Vec<Fault>,
@@ -66,6 +68,9 @@ impl Checker<'_> {
             let dotted = entry.key.contains('.');
             let named = |spec: &OptionSpec| !dotted && spec.name == name;
             let below = format!("{name}.");
+            if prefix.is_empty() && self.elsewhere.contains(&name.as_str()) {
+                continue;
+            }
             if let Some(at) = self.specs.iter().position(named) {
                 self.option(at, entry);
             } else if !dotted && self.specs.iter().any(|spec| spec.name.starts_with(&below)) {
@@ -139,6 +144,9 @@ impl Checker<'_> {
                 known.push(key);
             }
         }
+        if prefix.is_empty() {
+            known.extend(self.elsewhere);
+        }
         let message = format!("unknown key `{prefix}{}`", entry.key);
         self.faults.push(Fault::new(entry.key_origin, message).among(&entry.key, known));
     }
@@ -182,7 +190,9 @@ pub(super) fn read(spec: &OptionSpec, scalar: Scalar, value: &Value) -> Result<O
         };
         let fault = Fault::new(value.origin, what);
         match &value.data {
-            Data::String(text) if scalar == Scalar::Enum => fault.among(text, spec.values.iter().map(String::as_str)),
+            Data::String(text) if scalar == Scalar::Enum => {
+                fault.among(text, spec.values.iter().map(String::as_str)).allowed(allowed_one(spec, scalar))
+            }
             _ => fault.allowed(allowed_one(spec, scalar)),
         }
     })
@@ -225,7 +235,7 @@ fn allowed_one(spec: &OptionSpec, scalar: Scalar) -> String {
         Scalar::Duration => units::DURATION.to_owned(),
         Scalar::Size => units::SIZE.to_owned(),
         Scalar::Path => "a path, as a string that is not empty".to_owned(),
-        Scalar::Enum => spec.values.join(", "),
+        Scalar::Enum => spec.values.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "),
     };
     let bound = |bound: &OptionValue| bound.toml().trim_matches('"').to_owned();
     match (spec.min.as_ref().map(bound), spec.max.as_ref().map(bound)) {

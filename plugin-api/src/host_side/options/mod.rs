@@ -246,11 +246,17 @@ impl OptionValue {
             }
             OptionValue::Map(entries) if entries.is_empty() => "{}".to_owned(),
             OptionValue::Map(entries) => {
-                let entries = entries.iter().map(|(key, text)| format!("{} = {}", quoted(key), quoted(text)));
+                let entries = entries.iter().map(|(key, text)| format!("{} = {}", key_text(key), quoted(text)));
                 format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
             }
         }
     }
+}
+
+/// A key of TOML, bare where it may be.
+fn key_text(key: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quoted(key) }
 }
 
 /// A basic string of TOML. JSON's escapes are among TOML's, but for DEL, which JSON leaves as it is.

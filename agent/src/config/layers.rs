@@ -1,0 +1,177 @@
+//! Reads the layers of a config: the shipped file, the operator's, those of `conf.d`, and the variables. [E read, env]
+//!
+//! Promises that what is read is bounded and that a file which cannot be read is a fault like any other, with its name.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use plugin_api::host_side::fault::{Fault, Origin, Sources};
+use plugin_api::host_side::tree::{self, Table};
+
+use super::variables::{self, PREFIX, Variables};
+
+/// The shipped config, whose `[agent]` is the lowest layer.
+pub const SHIPPED: &str = include_str!("../../../config/perfwatch.toml");
+/// How the shipped config is named where one of its lines is told.
+pub const SHIPPED_NAME: &str = "built-in perfwatch.toml";
+/// Where the config is looked for when nobody says where.
+pub const SYSTEM_FILE: &str = "/etc/perfwatch/perfwatch.toml";
+/// The variable that says where.
+pub const FILE_VARIABLE: &str = "PERFWATCH_CONFIG";
+/// The most bytes of a file: a config of a thousand collectors has a tenth.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+/// The most bytes of a secret: a chain of certificates has a tenth.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+/// The most files of `conf.d`.
+const MAX_DROP_INS: usize = 1000;
+
+/// What a process is given.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Its variables; those that are no UTF-8 are left out, but for [`PREFIX`], which is told.
+    pub variables: Variables,
+    /// Names of variables that set keys and are no UTF-8.
+    pub broken: Vec<String>,
+    /// Whether it runs as root.
+    pub is_root: bool,
+}
+
+impl Environment {
+    /// That of this process.
+    #[must_use]
+    pub fn of_process() -> Environment {
+        let mut environment = Environment { is_root: rustix::process::geteuid().is_root(), ..Environment::default() };
+        for (name, value) in env::vars_os() {
+            let shown = name.to_string_lossy().into_owned();
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => _ = environment.variables.insert(name, value),
+                _ if shown.starts_with(PREFIX) => environment.broken.push(shown),
+                _ => {}
+            }
+        }
+        environment
+    }
+}
+
+/// One layer, as written.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The number of its source; that of the variables is of their first.
+    pub source: usize,
+    /// What it is to the others.
+    pub rank: Rank,
+    /// What could be read of it.
+    pub table: Table,
+    /// What is wrong with it by itself.
+    pub faults: Vec<Fault>,
+}
+
+/// What a layer is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// It has to be right.
+    Whole,
+    /// A file of `conf.d`, which may be left out.
+    DropIn,
+}
+
+/// Reads all layers, the lowest first.
+pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
+    let shipped = sources.add(SHIPPED_NAME, SHIPPED);
+    let (table, faults) = tree::parse(shipped, SHIPPED);
+    let mut layers = vec![Layer { source: shipped, rank: Rank::Whole, table, faults }];
+    let named = environment.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let named = explicit.map(Path::to_owned).or(named);
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(SYSTEM_FILE));
+    match read_bounded(&path, MAX_FILE_BYTES) {
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+        read => layers.push(file(&path, read, Rank::Whole, environment, sources)),
+    }
+    // `-c perfwatch.toml` has a parent of "", which is the current folder.
+    let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    match drop_ins(&folder) {
+        Ok(paths) => {
+            let layer =
+                |path: &PathBuf| file(path, read_bounded(path, MAX_FILE_BYTES), Rank::DropIn, environment, sources);
+            layers.extend(paths.iter().map(layer));
+        }
+        Err(error) => layers.push(unread(&folder, &error, Rank::Whole, sources)),
+    }
+    layers.push(of_variables(environment, sources));
+    layers
+}
+
+/// The secret in a file, without the newline that editors end it with.
+///
+/// # Errors
+/// It cannot be read, is no UTF-8, or has more than 64 KiB.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    let text = read_bounded(path, MAX_SECRET_BYTES)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
+    Ok(text)
+}
+
+/// The files of a folder that is not always there, by name. Hidden ones are what editors and installers write in between.
+fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match folder.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+        if paths.len() > MAX_DROP_INS {
+            return Err(io::Error::other(format!("there are more than {MAX_DROP_INS} files in it")));
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn file(path: &Path, read: io::Result<String>, rank: Rank, environment: &Environment, sources: &mut Sources) -> Layer {
+    let text = match read {
+        Ok(text) => text,
+        Err(error) => return unread(path, &error, rank, sources),
+    };
+    let source = sources.add(path.display().to_string(), text.as_str());
+    let (mut table, mut faults) = tree::parse(source, &text);
+    variables::fill_in(&mut table, &environment.variables, &mut faults);
+    Layer { source, rank, table, faults }
+}
+
+fn unread(path: &Path, error: &io::Error, rank: Rank, sources: &mut Sources) -> Layer {
+    let source = sources.add(path.display().to_string(), "");
+    let origin = Origin { source, ..Origin::default() };
+    let faults = vec![Fault::new(origin, format!("could not read it: {error}"))];
+    Layer { source, rank, table: Table::default(), faults }
+}
+
+fn of_variables(environment: &Environment, sources: &mut Sources) -> Layer {
+    let mut faults = Vec::new();
+    for name in &environment.broken {
+        let origin = Origin { source: sources.add_variable(name, ""), ..Origin::default() };
+        faults.push(Fault::new(origin, "the variable is not UTF-8"));
+    }
+    let source = sources.len();
+    let table = variables::overrides(&environment.variables, sources, &mut faults);
+    Layer { source, rank: Rank::Whole, table, faults }
+}
