@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plugin_api::host_side::fault::{Origin, closest};
 use plugin_api::host_side::names;
-use plugin_api::host_side::options::{OptionSpec, Settings, check, declarations};
+use plugin_api::host_side::options::{OptionSpec, Settings, check, check_beside, declarations};
 use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::agent::Collect;
@@ -121,7 +121,7 @@ impl Planner<'_> {
 
     fn checked_options(&mut self, available: &Available, given: &Table, at: Origin) -> Settings {
         let declared = &available.manifest.options;
-        check(declared, given, at, &[], &read_secret, self.sources, &mut self.faults)
+        check(declared, given, at, &read_secret, self.sources, &mut self.faults)
     }
 
     /// The plugins that were found and that no table uses, each under its own name.

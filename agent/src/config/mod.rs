@@ -193,7 +193,7 @@ impl Config {
             },
             None => (&empty, Origin::default()),
         };
-        self.settings = check(&agent::DECLARED, given, at, &[], &layers::read_secret, &mut self.sources, faults);
+        self.settings = check(&agent::DECLARED, given, at, &layers::read_secret, &mut self.sources, faults);
         self.agent = AgentSettings::new(&self.settings, &self.environment);
     }
 

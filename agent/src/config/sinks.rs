@@ -93,6 +93,6 @@ impl Planner<'_> {
     }
 
     fn checked(&mut self, specs: &[OptionSpec], table: &Table, at: Origin) -> Settings {
-        check(specs, table, at, &[], &read_secret, self.sources, &mut self.faults)
+        check(specs, table, at, &read_secret, self.sources, &mut self.faults)
     }
 }

@@ -13,8 +13,20 @@ use super::{OptionSpec, OptionType, OptionValue, Presence, Scalar, Setting, Sett
 pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// Checks what is given against what is declared, fills in defaults, and tells every fault. `at` is where a missing option is
-/// told, `elsewhere` are keys that someone else checks. The places of secrets are hidden in `sources`.
+/// told. The places of secrets are hidden in `sources`.
 pub fn check(
+    specs: &[OptionSpec],
+    given: &Table,
+    at: Origin,
+    read_secret: ReadSecret<'_>,
+    sources: &mut Sources,
+    faults: &mut Vec<Fault>,
+) -> Settings {
+    check_beside(specs, given, at, &[], read_secret, sources, faults)
+}
+
+/// [`check`] of a table in which the keys `elsewhere` are someone else's to check.
+pub fn check_beside(
     specs: &[OptionSpec],
     given: &Table,
     at: Origin,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-pub use check::{ReadSecret, check};
+pub use check::{ReadSecret, check, check_beside};
 pub use declare::{MAX_OPTIONS, declarations};
 pub(super) use declare::{declared, type_words};
 pub use schema::schema;

@@ -85,7 +85,7 @@ fn specs() -> Vec<OptionSpec> {
 fn checked(specs: &[OptionSpec], text: &str, read_secret: ReadSecret<'_>) -> (Settings, String) {
     let mut sources = Sources::of("a.toml", text);
     let (table, mut faults) = tree::parse(0, text);
-    let settings = check(specs, &table, Origin::default(), &[], read_secret, &mut sources, &mut faults);
+    let settings = check(specs, &table, Origin::default(), read_secret, &mut sources, &mut faults);
     (settings, render_all(&faults, &sources))
 }
 
