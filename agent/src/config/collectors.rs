@@ -31,8 +31,15 @@ impl Planner<'_> {
             if let Some(what) = names::collector_name_fault(name) {
                 self.fault(entry.key_origin, format!("`{name}` {what}"), names::COLLECTOR_NAME);
             }
-            let settings =
-                check(&DECLARED, table, entry.key_origin, &["options"], &read_secret, self.sources, &mut self.faults);
+            let settings = check_beside(
+                &DECLARED,
+                table,
+                entry.key_origin,
+                &["options"],
+                &read_secret,
+                self.sources,
+                &mut self.faults,
+            );
             taken.push(name.to_owned());
             used.push(settings.text("plugin").unwrap_or(name).to_owned());
             collectors.extend(self.collector(entry, table, settings));
