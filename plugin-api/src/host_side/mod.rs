@@ -11,5 +11,6 @@ pub mod names;
 pub mod options;
 pub mod roots;
 pub mod shape;
+mod sources;
 pub mod testcase;
 pub mod tree;

@@ -1,12 +1,11 @@
 //! `[metrics.NAME]` and `[tables.T.columns.NAME]`, which are one grammar.
 
-use std::collections::BTreeSet;
-
 use super::super::fault::{Fault, Origin};
 use super::super::keys::Keys;
 use super::super::names;
 use super::super::tree;
-use super::{Derivation, Kind, Metric, Reader, Source, ValueType, Width};
+use super::derive::Operands;
+use super::{Kind, Metric, Reader, Source, ValueType, Width};
 
 /// The most scalars of a plugin or columns of a table, rates included: a frame has a cell for each.
 pub const MAX_METRICS: usize = 4096;
@@ -58,7 +57,7 @@ impl Place<'_> {
         }
     }
 
-    fn noun(self) -> &'static str {
+    pub(super) fn noun(self) -> &'static str {
         match self {
             Place::Scalars => "metric",
             Place::Columns(_) => "column",
@@ -67,16 +66,11 @@ impl Place<'_> {
 }
 
 /// An entry before its operands are resolved.
-struct Draft<'a> {
-    metric: Metric,
-    at: Origin,
-    derive: Option<Operands<'a>>,
-}
-
-struct Operands<'a> {
-    of: Vec<(&'a str, Origin)>,
-    over: Option<Vec<(&'a str, Origin)>>,
-    scale: f64,
+pub(super) struct Draft<'a> {
+    pub(super) metric: Metric,
+    /// Its name.
+    pub(super) at: Origin,
+    pub(super) derive: Option<Operands<'a>>,
 }
 
 impl Reader {
@@ -95,7 +89,7 @@ impl Reader {
             self.entry(entry, table, place, &mut drafts);
         }
         self.twice_or_nested(&drafts, place);
-        (0..drafts.len()).map(|at| self.resolved(&drafts, at, place)).collect()
+        self.resolved(&drafts, place)
     }
 
     fn entry<'a>(
@@ -237,36 +231,6 @@ impl Reader {
         values
     }
 
-    fn derive<'a>(&mut self, keys: &Keys<'a>, table: &tree::Table, metric: &Metric) -> Option<Operands<'a>> {
-        let inner = keys.table_of("derive", &mut self.faults)?;
-        let at = table.entry("derive").map_or(Origin::default(), |entry| entry.key_origin);
-        if metric.kind != Kind::Gauge || metric.value != ValueType::F64 {
-            self.faults.push(Fault::new(at, format!("`{}` is derived and so a gauge of type f64", metric.name)));
-        }
-        let owner = format!("`derive` of `{}`", metric.name);
-        let inner = self.keys(inner, at, &owner, &["of", "over", "scale"]);
-        let operands = |key, reader: &mut Reader| {
-            let names = inner.list(key, &mut reader.faults);
-            if let Some(entry) = inner.entry(key).filter(|_| names.is_empty()) {
-                reader.faults.push(Fault::new(entry.value.origin, format!("`{key}` of {owner} names no counter")));
-            }
-            names
-        };
-        if inner.entry("of").is_none() {
-            inner.missing("of", &mut self.faults);
-        }
-        let of = operands("of", self);
-        let over = inner.entry("over").map(|_| operands("over", self));
-        let scale = match inner.number("scale", &mut self.faults) {
-            Some((0.0, origin)) => {
-                self.faults.push(Fault::new(origin, format!("`scale` of {owner} is 0")));
-                1.0
-            }
-            found => found.map_or(1.0, |(scale, _)| scale),
-        };
-        Some(Operands { of, over, scale })
-    }
-
     /// The entry that `rate` declares beside its counter.
     fn rate<'a>(&mut self, keys: &Keys<'a>, of: &'a str, counter: &Metric, place: Place<'_>) -> Option<Draft<'a>> {
         if !counter.kind.is_counter() {
@@ -297,71 +261,6 @@ impl Reader {
             at,
             derive: Some(Operands { of: vec![(of, at)], over: None, scale: 1.0 }),
         })
-    }
-
-    /// A name comes once, and none lies below another: `a.b` makes `a` an object of the JSON.
-    fn twice_or_nested(&mut self, drafts: &[Draft<'_>], place: Place<'_>) {
-        let mut seen = BTreeSet::new();
-        for draft in drafts {
-            if !seen.insert(draft.metric.name.as_str()) {
-                let message = format!("{} `{}` comes twice", place.noun(), draft.metric.name);
-                self.faults.push(Fault::new(draft.at, message));
-            }
-        }
-        for draft in drafts {
-            let name = draft.metric.name.as_str();
-            let outer = name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|outer| seen.contains(outer));
-            if let Some(outer) = outer {
-                let message = format!("metric `{name}` lies below metric `{outer}`, which is a value");
-                self.faults.push(Fault::new(draft.at, message));
-            }
-        }
-    }
-
-    fn resolved(&mut self, drafts: &[Draft<'_>], at: usize, place: Place<'_>) -> Metric {
-        let mut metric = drafts[at].metric.clone();
-        if let Some(operands) = &drafts[at].derive {
-            metric.source = Source::Derived(Derivation {
-                of: self.operands(drafts, &metric.name, &operands.of, place),
-                over: operands.over.as_ref().map(|over| self.operands(drafts, &metric.name, over, place)),
-                scale: operands.scale,
-            });
-        }
-        metric
-    }
-
-    fn operands(
-        &mut self,
-        drafts: &[Draft<'_>],
-        owner: &str,
-        names: &[(&str, Origin)],
-        place: Place<'_>,
-    ) -> Vec<usize> {
-        let counter = |draft: &Draft<'_>| draft.derive.is_none() && draft.metric.kind.is_counter();
-        let mut found = Vec::new();
-        for (name, origin) in names {
-            let at = drafts.iter().position(|draft| draft.metric.name == *name);
-            match at {
-                Some(at) if !counter(&drafts[at]) => {
-                    let message = format!("`{owner}` is derived from `{name}`, which is no reported counter");
-                    self.faults.push(Fault::new(*origin, message));
-                }
-                Some(at) if found.contains(&at) => {
-                    self.faults.push(Fault::new(*origin, format!("`{owner}` is derived from `{name}` twice")));
-                }
-                Some(at) => found.push(at),
-                None => {
-                    let beside = match place {
-                        Place::Scalars => "a counter of this manifest's metrics".to_owned(),
-                        Place::Columns(table) => format!("a counter column of table `{table}`"),
-                    };
-                    let known = drafts.iter().filter(|draft| counter(draft)).map(|draft| draft.metric.name.as_str());
-                    let message = format!("`{owner}` is derived from `{name}`, which is not {beside}");
-                    self.faults.push(Fault::new(*origin, message).among(name, known));
-                }
-            }
-        }
-        found
     }
 
     /// A key that does not go with the kind or type.

@@ -5,6 +5,7 @@
 //! newer minor contract unknown keys are passed over and unknown words refused, as what they mean cannot be guessed.
 
 mod contract;
+mod derive;
 mod metrics;
 mod plugin;
 mod reads;
@@ -15,6 +16,7 @@ mod tests;
 use std::time::Duration;
 
 pub use contract::Contract;
+pub use derive::MAX_OPERANDS;
 pub use metrics::MAX_METRICS;
 pub use plugin::INTERVAL;
 pub use reads::{MAX_READS, Read, ReadKind};
