@@ -16,7 +16,7 @@ const MAX_VALUES: usize = 256;
 /// The most bytes of a unit.
 const MAX_UNIT_BYTES: usize = 64;
 
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "description",
     "type",
     "kind",
@@ -31,7 +31,7 @@ const KEYS: [&str; 12] = [
     "values",
 ];
 
-const TYPES: [(&str, ValueType); 5] = [
+pub(super) const TYPES: [(&str, ValueType); 5] = [
     ("f64", ValueType::F64),
     ("u64", ValueType::U64),
     ("i64", ValueType::I64),
@@ -39,7 +39,7 @@ const TYPES: [(&str, ValueType); 5] = [
     ("text", ValueType::Text),
 ];
 
-const KINDS: [&str; 5] = ["gauge", "counter", "state", "info", "time"];
+pub(super) const KINDS: [&str; 5] = ["gauge", "counter", "state", "info", "time"];
 
 /// Whether scalars or columns are read.
 #[derive(Clone, Copy, PartialEq, Eq)]

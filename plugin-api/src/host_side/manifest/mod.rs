@@ -3,6 +3,8 @@
 //! Promises a [`Manifest`] that is resolved and consistent (every operand, condition and name checked, every `rate` an entry of
 //! its own), or every fault with its line. The grammar is frozen in contract 1.0 and all its vocabularies are closed. Of a
 //! newer minor contract unknown keys are passed over and unknown words refused, as what they mean cannot be guessed.
+//!
+#![doc = include_str!("grammar.md")]
 
 mod contract;
 mod derive;

@@ -8,7 +8,8 @@ use super::super::names;
 use super::super::options::units;
 use super::{PluginInfo, Reader};
 
-const KEYS: [&str; 9] = ["name", "description", "version", "licence", "kind", "interval", "timeout", "budget", "reads"];
+pub(super) const KEYS: [&str; 9] =
+    ["name", "description", "version", "licence", "kind", "interval", "timeout", "budget", "reads"];
 
 /// The words of `kind`. `sink` is reserved.
 const KINDS: [&str; 1] = ["collector"];

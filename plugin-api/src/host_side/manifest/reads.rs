@@ -36,7 +36,7 @@ pub enum ReadKind {
     Capability,
 }
 
-const PREFIXES: [(&str, ReadKind); 6] = [
+pub(super) const PREFIXES: [(&str, ReadKind); 6] = [
     ("unix", ReadKind::Unix),
     ("tcp", ReadKind::Tcp),
     ("device", ReadKind::Device),

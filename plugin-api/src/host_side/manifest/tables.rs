@@ -21,7 +21,7 @@ pub const DEFAULT_MAX_ROWS: u32 = 10_000;
 /// The most rows of a reading that a table may ask for.
 pub const MAX_ROWS: u32 = 1_000_000;
 
-const KEYS: [&str; 5] = ["description", "key", "max_rows", "when", "columns"];
+pub(super) const KEYS: [&str; 5] = ["description", "key", "max_rows", "when", "columns"];
 
 impl Reader {
     pub(super) fn tables(&mut self, root: &Keys<'_>, metrics: &[Metric]) -> Vec<Table> {

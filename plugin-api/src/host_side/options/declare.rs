@@ -23,7 +23,8 @@ const SCALARS: [(&str, Scalar); 9] = [
     ("enum", Scalar::Enum),
 ];
 
-const KEYS: [&str; 9] = ["type", "description", "default", "required", "optional", "min", "max", "words", "values"];
+pub(in crate::host_side) const KEYS: [&str; 9] =
+    ["type", "description", "default", "required", "optional", "min", "max", "words", "values"];
 
 /// Reads the declared options below the key `options` of a document. `unknown_type` words the fault of a type that this version
 /// does not know.

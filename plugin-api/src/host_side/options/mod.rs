@@ -15,6 +15,8 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 pub use check::{ReadSecret, check, check_beside};
+#[cfg(test)]
+pub(super) use declare::KEYS as DECLARATION_KEYS;
 pub use declare::{MAX_OPTIONS, declarations};
 pub(super) use declare::{declared, type_words};
 pub use schema::schema;
