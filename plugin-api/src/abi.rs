@@ -190,11 +190,12 @@ impl RawFrame {
 
     /// Notes a part that failed; counted where there is no room.
     pub(crate) fn push_note(&mut self, row: u32, subject: &[u8], message: &[u8]) {
-        let (Some(subject), Some(message)) = (self.push_text(subject), self.push_text(message)) else { return };
-        if self.room(Which::NOTES, 1) {
-            self.notes.append(&[Note { row, subject, message }]);
-        } else {
+        if !(self.room(Which::NOTES, 1) && self.room(Which::TEXT, subject.len() + message.len())) {
             self.lost_texts = self.lost_texts.saturating_add(1);
+            return;
+        }
+        if let (Some(subject), Some(message)) = (self.push_text(subject), self.push_text(message)) {
+            self.notes.append(&[Note { row, subject, message }]);
         }
     }
 }

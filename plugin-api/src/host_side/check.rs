@@ -1,8 +1,9 @@
 //! THE check of what a plugin wrote, for both ways in: called in the agent, or sent by a child.
 //!
 //! A frame comes in as a stranger's bytes and leaves as plain data: every cell holds what its metric declares or is
-//! null, every text is UTF-8 without U+0000, rows stand in the order of their tables with keys that are there and
-//! come once. Lies are counted in the frame, and none of them is an error: what is good of a reading stands.
+//! null, every text is UTF-8 without U+0000, rows share no cell and stand in the order of their tables with keys that
+//! are there and come once. What it costs, and what can come of it, is bounded by the frame's own size. Lies are
+//! counted in the frame, and none of them is an error: what is good of a reading stands.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -21,23 +22,30 @@ pub struct Check {
     seen: HashMap<u64, u32>,
     hasher: RandomState,
     rows_of: Vec<u32>,
+    /// Where the cells of the last row end: an honest plugin puts each row behind the one before.
+    cells_end: usize,
+    /// How many bytes of text may still be referred to. An honest text is referred to once; without this bound, one
+    /// megabyte that every cell points at would be a line of 100 GB.
+    text_left: usize,
 }
 
 impl Check {
     /// Passes over a frame.
     pub fn pass(&mut self, frame: &mut Frame, shape: &Shape) {
+        self.text_left = frame.text.len;
         let scalars = shape.scalars.len().min(frame.cells.len);
         for (place, &expected) in shape.scalars[..scalars].iter().enumerate() {
-            cell(frame, place, expected);
+            self.cell(frame, place, expected);
         }
         self.rows(frame, shape);
-        frame.message = text(frame, frame.message);
-        notes(frame);
+        frame.message = self.text(frame, frame.message).unwrap_or_default();
+        self.notes(frame);
     }
 
     fn rows(&mut self, frame: &mut Frame, shape: &Shape) {
         self.rows_of.clear();
         self.rows_of.resize(shape.tables.len(), 0);
+        self.cells_end = shape.scalars.len();
         for index in 0..frame.rows.len {
             if !self.row(frame, shape, index) {
                 frame.rows.memory[index].table = DROPPED;
@@ -46,7 +54,7 @@ impl Check {
         self.duplicates(frame, shape);
         let rows = frame.rows.used_mut();
         if !rows.is_sorted_by_key(|row| row.table) {
-            // Not the stable sort, which allocates; `first` keeps the order in which the rows came.
+            // Not the stable sort, which allocates; `first` rises with the order in which the rows came.
             rows.sort_unstable_by_key(|row| (row.table, row.first));
         }
         frame.rows.len = rows.partition_point(|row| row.table != DROPPED);
@@ -63,19 +71,21 @@ impl Check {
             return false;
         };
         let first = row.first as usize;
-        if first < shape.scalars.len() || first.saturating_add(table.keys + table.columns.len()) > frame.cells.len {
+        let end = first.saturating_add(table.keys + table.columns.len());
+        if first < self.cells_end || end > frame.cells.len {
             frame.dropped_rows += 1;
             return false;
         }
+        self.cells_end = end;
         for place in first..first + table.keys {
-            cell(frame, place, Expect::Text);
+            self.cell(frame, place, Expect::Text);
             if frame.text_of(frame.cells.memory[place]).is_empty() {
                 frame.dropped_rows += 1;
                 return false;
             }
         }
         for (column, &expected) in table.columns.iter().enumerate() {
-            cell(frame, first + table.keys + column, expected);
+            self.cell(frame, first + table.keys + column, expected);
         }
         let count = &mut self.rows_of[row.table as usize];
         *count += 1;
@@ -114,6 +124,84 @@ impl Check {
             }
         }
     }
+
+    fn cell(&mut self, frame: &mut Frame, place: usize, expected: Expect) {
+        let found = frame.cells.memory[place];
+        let checked = match (found.tag, expected) {
+            (Tag::NULL, _) => return,
+            (Tag::U64, Expect::U64) => return,
+            (Tag::I64, Expect::U64) if (found.bits as i64) >= 0 => {
+                Some(Cell { tag: Tag::U64, aux: 0, bits: found.bits })
+            }
+            (Tag::I64, Expect::I64) => return,
+            (Tag::U64, Expect::I64) if found.bits <= i64::MAX as u64 => {
+                Some(Cell { tag: Tag::I64, aux: 0, bits: found.bits })
+            }
+            (Tag::F64, Expect::F64) if f64::from_bits(found.bits).is_finite() => return,
+            (Tag::U64, Expect::F64) => Some(float(found.bits as f64)),
+            (Tag::I64, Expect::F64) => Some(float(found.bits as i64 as f64)),
+            (Tag::BOOL, Expect::Bool) if found.bits <= 1 => return,
+            (Tag::U64, Expect::State(states)) if found.bits < u64::from(states) => return,
+            (Tag::TEXT, Expect::Text) => {
+                let offset = u32::try_from(found.bits).unwrap_or(u32::MAX);
+                let text = self.text(frame, Text { offset, len: found.aux });
+                frame.cells.memory[place] = text.map_or(Cell::NULL, |text| Cell::text(text.offset, text.len));
+                return;
+            }
+            _ => None,
+        };
+        frame.refused = frame.refused.saturating_add(u32::from(checked.is_none()));
+        frame.cells.memory[place] = checked.unwrap_or(Cell::NULL);
+    }
+
+    /// The same text if it is UTF-8 without U+0000, else a mended copy at the arena's end. None, and counted, where it
+    /// is outside the arena, or more is referred to than there is.
+    fn text(&mut self, frame: &mut Frame, place: Text) -> Option<Text> {
+        let end = (place.offset as usize).saturating_add(place.len as usize);
+        if end > frame.text.len {
+            frame.refused = frame.refused.saturating_add(1);
+            return None;
+        }
+        let Some(left) = self.text_left.checked_sub(place.len as usize) else {
+            frame.lost_texts = frame.lost_texts.saturating_add(1);
+            return None;
+        };
+        self.text_left = left;
+        let bytes = frame.text_at(place);
+        if std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0) {
+            return Some(place);
+        }
+        let mended = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+        let offset = frame.text.len;
+        // A mended text is at most three times as long, so the arena stays within four times its budget.
+        let limit = frame.limits.text as usize * 4;
+        if !frame.text.room(offset + mended.len(), limit) {
+            frame.lost_texts = frame.lost_texts.saturating_add(1);
+            return None;
+        }
+        frame.text.memory[offset..offset + mended.len()].copy_from_slice(mended.as_bytes());
+        frame.text.len += mended.len();
+        Some(Text { offset: offset as u32, len: mended.len() as u32 })
+    }
+
+    fn notes(&mut self, frame: &mut Frame) {
+        let mut kept = 0;
+        for index in 0..frame.notes.len {
+            let mut note = frame.notes.memory[index];
+            note.subject = self.text(frame, note.subject).unwrap_or_default();
+            note.message = self.text(frame, note.message).unwrap_or_default();
+            let known = if note.row == Note::PART {
+                note.subject.len > 0
+            } else {
+                frame.rows().iter().any(|row| row.first == note.row)
+            };
+            if known {
+                frame.notes.memory[kept] = note;
+                kept += 1;
+            }
+        }
+        frame.notes.len = kept;
+    }
 }
 
 /// Brings rows with the same first keys together, so that they nest; the order of first appearance does not survive.
@@ -126,79 +214,9 @@ fn group(frame: &mut Frame, table: u32, keys: usize) {
     frame.rows.memory = rows;
 }
 
-fn cell(frame: &mut Frame, place: usize, expected: Expect) {
-    let found = frame.cells.memory[place];
-    let checked = match (found.tag, expected) {
-        (Tag::NULL, _) => return,
-        (Tag::U64, Expect::U64) => return,
-        (Tag::I64, Expect::U64) if (found.bits as i64) >= 0 => Some(Cell { tag: Tag::U64, aux: 0, bits: found.bits }),
-        (Tag::I64, Expect::I64) => return,
-        (Tag::U64, Expect::I64) if found.bits <= i64::MAX as u64 => {
-            Some(Cell { tag: Tag::I64, aux: 0, bits: found.bits })
-        }
-        (Tag::F64, Expect::F64) if f64::from_bits(found.bits).is_finite() => return,
-        (Tag::U64, Expect::F64) => Some(float(found.bits as f64)),
-        (Tag::I64, Expect::F64) => Some(float(found.bits as i64 as f64)),
-        (Tag::BOOL, Expect::Bool) if found.bits <= 1 => return,
-        (Tag::U64, Expect::State(states)) if found.bits < u64::from(states) => return,
-        (Tag::TEXT, Expect::Text) => u32::try_from(found.bits)
-            .ok()
-            .filter(|&offset| inside(frame, offset, found.aux))
-            .map(|offset| text(frame, Text { offset, len: found.aux }))
-            .map(|place| Cell::text(place.offset, place.len)),
-        _ => None,
-    };
-    if checked.is_none() {
-        frame.refused = frame.refused.saturating_add(1);
-    }
-    frame.cells.memory[place] = checked.unwrap_or(Cell::NULL);
-}
-
 fn float(value: f64) -> Cell {
     Cell { tag: Tag::F64, aux: 0, bits: value.to_bits() }
 }
 
-fn inside(frame: &Frame, offset: u32, len: u32) -> bool {
-    (offset as usize).checked_add(len as usize).is_some_and(|end| end <= frame.text.len)
-}
-
-/// The same text if it is UTF-8 without U+0000, else a mended copy at the arena's end; what is outside the arena is empty.
-fn text(frame: &mut Frame, place: Text) -> Text {
-    if !inside(frame, place.offset, place.len) {
-        return Text::default();
-    }
-    let bytes = frame.text_at(place);
-    if std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0) {
-        return place;
-    }
-    let mended = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
-    let offset = frame.text.len;
-    // A mended text is at most three times as long, so the arena stays within four times its budget.
-    let limit = frame.limits.text as usize * 4;
-    if !frame.text.room(offset + mended.len(), limit) {
-        frame.lost_texts = frame.lost_texts.saturating_add(1);
-        return Text::default();
-    }
-    frame.text.memory[offset..offset + mended.len()].copy_from_slice(mended.as_bytes());
-    frame.text.len += mended.len();
-    Text { offset: offset as u32, len: mended.len() as u32 }
-}
-
-fn notes(frame: &mut Frame) {
-    let mut kept = 0;
-    for index in 0..frame.notes.len {
-        let mut note = frame.notes.memory[index];
-        note.subject = text(frame, note.subject);
-        note.message = text(frame, note.message);
-        let known = if note.row == Note::PART {
-            note.subject.len > 0
-        } else {
-            frame.rows().iter().any(|row| row.first == note.row)
-        };
-        if known {
-            frame.notes.memory[kept] = note;
-            kept += 1;
-        }
-    }
-    frame.notes.len = kept;
-}
+#[cfg(test)]
+mod tests;

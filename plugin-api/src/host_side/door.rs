@@ -80,6 +80,7 @@ impl Instance {
     /// Takes one reading into `frame`, which has `shape`, and checks it.
     pub fn collect(&mut self, frame: &mut Frame, shape: &Shape, time_left: Duration) {
         frame.begin(shape.scalars.len());
+        let limits = frame.limits;
         let memory: *mut Frame = frame;
         // SAFETY: `memory` comes from the exclusive borrow above and is the only way to the frame until the call
         // below has returned; each buffer's pointer stays valid until `grow` replaces it.
@@ -91,10 +92,10 @@ impl Instance {
                 reserved: 0,
                 time_left_ns: time_left.as_nanos().try_into().unwrap_or(u64::MAX),
                 message: Text::default(),
-                cells: lend(&mut (*memory).cells),
-                rows: lend(&mut (*memory).rows),
-                notes: lend(&mut (*memory).notes),
-                text: lend(&mut (*memory).text),
+                cells: lend(&mut (*memory).cells, limits.cells),
+                rows: lend(&mut (*memory).rows, limits.rows),
+                notes: lend(&mut (*memory).notes, limits.notes),
+                text: lend(&mut (*memory).text, limits.text),
                 memory: memory.cast(),
                 grow,
             }
@@ -114,8 +115,10 @@ impl Instance {
     }
 }
 
-fn lend<T: Copy + Default>(part: &mut super::frame::Part<T>) -> Buffer<T> {
-    Buffer { first: part.memory.as_mut_ptr(), len: part.len as u32, capacity: part.memory.len() as u32 }
+/// The arena may be larger than the budget: the check puts mended texts behind it.
+fn lend<T: Copy + Default>(part: &mut super::frame::Part<T>, limit: u32) -> Buffer<T> {
+    let capacity = (part.memory.len() as u32).min(limit);
+    Buffer { first: part.memory.as_mut_ptr(), len: part.len as u32, capacity }
 }
 
 /// [`RawFrame::grow`].
@@ -144,5 +147,8 @@ fn enlarge<T: Copy + Default>(
         return 0;
     }
     *first = part.memory.as_mut_ptr().cast();
-    part.memory.len() as u32
+    (part.memory.len() as u32).min(limit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,13 @@ impl<T: Copy + Default> Part<T> {
         true
     }
 
+    fn receive(&mut self, from: &[T], limit: u32) {
+        let from = &from[..from.len().min(limit as usize)];
+        self.room(from.len(), limit as usize);
+        self.memory[..from.len()].copy_from_slice(from);
+        self.len = from.len();
+    }
+
     /// Believes a length that came from outside as far as the memory goes.
     pub(crate) fn adopt(&mut self, len: u32) {
         self.len = (len as usize).min(self.memory.len());
@@ -118,6 +125,15 @@ impl Frame {
         (self.rows.len, self.notes.len, self.text.len) = (0, 0, 0);
         (self.outcome, self.message) = (ErrorKind::NONE, Text::default());
         (self.lost_rows, self.dropped_rows, self.lost_texts, self.refused) = (0, 0, 0, 0);
+    }
+
+    /// Takes over a reading that was made elsewhere, by its parts and as far as the budget goes. It is worth nothing
+    /// until the check has passed over it.
+    pub fn receive(&mut self, cells: &[Cell], rows: &[RowHead], notes: &[Note], text: &[u8]) {
+        self.cells.receive(cells, self.limits.cells);
+        self.rows.receive(rows, self.limits.rows);
+        self.notes.receive(notes, self.limits.notes);
+        self.text.receive(text, self.limits.text);
     }
 
     /// All cells: the scalars in the order of the manifest, then what the rows point at.
@@ -183,5 +199,50 @@ impl Frame {
         row.table.hash(&mut state);
         self.key_texts(row, keys).for_each(|key| key.hash(&mut state));
         state.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_grows_by_doubling_up_to_its_budget_and_no_further() {
+        let mut part = Part::<u8>::new();
+        assert!(part.room(1, 1000) && part.memory.len() == 64);
+        assert!(part.room(65, 1000) && part.memory.len() == 128);
+        assert!(part.room(990, 1000) && part.memory.len() == 990);
+        assert!(part.room(991, 1000) && part.memory.len() == 1000);
+        assert!(!part.room(1001, 1000) && part.memory.len() == 1000);
+    }
+
+    #[test]
+    fn scalars_always_have_room_and_begin_as_null() {
+        let mut frame = Frame::new(Limits { rows: 1, cells: 1, text: 1, notes: 1 });
+        frame.begin(3);
+        assert_eq!(frame.cells(), [Cell::NULL; 3]);
+        frame.put(1, Cell::text(0, 0));
+        frame.begin(3);
+        assert_eq!(frame.cells(), [Cell::NULL; 3]);
+    }
+
+    #[test]
+    fn text_outside_of_the_arena_is_empty() {
+        let mut frame = Frame::new(Limits::default());
+        frame.receive(&[], &[], &[], b"eth0");
+        assert_eq!(frame.text_of(Cell::text(0, 4)), b"eth0");
+        for (offset, len) in [(0, 5), (5, 0), (u32::MAX, u32::MAX)] {
+            assert_eq!(frame.text_of(Cell::text(offset, len)), b"");
+        }
+        assert_eq!(frame.text_of(Cell { tag: Tag::TEXT, aux: 4, bits: 1 << 40 }), b"");
+        assert_eq!(frame.text_of(Cell { tag: Tag::U64, aux: 4, bits: 0 }), b"");
+    }
+
+    #[test]
+    fn what_is_received_beyond_the_budget_is_left_out() {
+        let mut frame = Frame::new(Limits { rows: 1, cells: 2, text: 3, notes: 4 });
+        frame.receive(&[Cell::NULL; 9], &[RowHead::default(); 9], &[Note::default(); 9], b"123456789");
+        let lens = (frame.cells().len(), frame.rows().len(), frame.notes().len(), frame.text.used());
+        assert_eq!(lens, (2, 1, 4, &b"123"[..]));
     }
 }

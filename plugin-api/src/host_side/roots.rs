@@ -230,3 +230,6 @@ fn undeclared<'name>(what: &str, name: &str, known: impl Iterator<Item = &'name 
         None => format!("{what} {name} is not declared in plugin.toml"),
     }
 }
+
+#[cfg(test)]
+mod tests;
