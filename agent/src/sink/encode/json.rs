@@ -16,6 +16,8 @@ use crate::snapshot::{Event, Schema, Section, Snapshot, Wall};
 #[derive(Default)]
 pub struct Json {
     plans: Vec<Option<(Arc<Schema>, Plan)>>,
+    /// Memory for the rows of a table that failed.
+    failed: Vec<RowHead>,
 }
 
 impl Json {
@@ -81,7 +83,7 @@ impl Json {
         }
         if section.status.has_metrics() {
             if !section.frame.notes().is_empty() {
-                notes(section, out);
+                self.errors(section, out);
             }
             self.metrics(section, out);
         }
@@ -95,10 +97,67 @@ impl Json {
             out.extend_from_slice(step.text.as_bytes());
             match &step.value {
                 Value::Scalar(place, form) => value(frame, frame.cells()[*place], form, out),
-                Value::Table(place) => table(frame, frame.rows_of(*place), &plan.rows[*place], 0, out),
+                Value::Table(place) => {
+                    let Rows { keys, columns } = &plan.rows[*place];
+                    nest(frame, frame.rows_of(*place), *keys, 0, out, &|row, out| {
+                        let first = row.first as usize + keys;
+                        out.push(b'{');
+                        for column in columns {
+                            out.extend_from_slice(column.text.as_bytes());
+                            value(frame, frame.cells()[first + column.place], &column.form, out);
+                        }
+                        out.push(b'}');
+                    });
+                }
             }
         }
         out.extend_from_slice(plan.end.as_bytes());
+    }
+
+    /// `_errors`: the rows that failed, by table and under the keys that they have in it, then the parts.
+    fn errors(&mut self, section: &Section, out: &mut Vec<u8>) {
+        let (frame, tables) = (&section.frame, &section.schema.manifest.tables);
+        let failed = &mut self.failed;
+        // The last word on a row counts.
+        let last = |row: RowHead| frame.notes().iter().rfind(|note| note.row == row.first);
+        let (start, mut written) = (out.len(), 0);
+        out.extend_from_slice(b",\"_errors\":{");
+        for (place, table) in tables.iter().enumerate().filter(|(place, _)| section.schema.tables[*place].exists) {
+            failed.clear();
+            failed.extend(frame.rows_of(place).iter().filter(|row| last(**row).is_some()));
+            if failed.is_empty() {
+                continue;
+            }
+            comma(written, out);
+            written += 1;
+            string(table.name.as_bytes(), out);
+            out.push(b':');
+            nest(frame, failed, table.keys.len(), 0, out, &|row, out| {
+                string(last(row).map_or(b"", |note| frame.text_at(note.message)), out);
+            });
+        }
+        for (place, note) in frame.notes().iter().enumerate() {
+            let part = frame.text_at(note.subject);
+            let again = |later: &Note| later.row == Note::PART && frame.text_at(later.subject) == part;
+            if note.row != Note::PART || frame.notes()[place + 1..].iter().any(again) {
+                continue;
+            }
+            comma(written, out);
+            written += 1;
+            out.push(b'"');
+            // A part that is called like a table stands beside its rows; so none may be called as that one then is.
+            if part.first() == Some(&b'_') || tables.iter().any(|table| table.name.as_bytes() == part) {
+                out.push(b'_');
+            }
+            escaped(part, out);
+            out.extend_from_slice(b"\":");
+            string(frame.text_at(note.message), out);
+        }
+        if written > 0 {
+            out.push(b'}');
+        } else {
+            out.truncate(start);
+        }
     }
 
     fn plan(&mut self, section: &Section) -> &Plan {
@@ -113,82 +172,28 @@ impl Json {
     }
 }
 
-fn table(frame: &Frame, rows: &[RowHead], plan: &Rows, level: usize, out: &mut Vec<u8>) {
+/// Rows as objects in objects, one a key; `leaf` writes what stands under the last.
+fn nest(
+    frame: &Frame,
+    rows: &[RowHead],
+    keys: usize,
+    level: usize,
+    out: &mut Vec<u8>,
+    leaf: &impl Fn(RowHead, &mut Vec<u8>),
+) {
     out.push(b'{');
-    let key = |row: &RowHead| frame.text_of(frame.keys(*row, plan.keys)[level]);
-    let same = |a: &RowHead, b: &RowHead| key(a) == key(b);
-    for (place, rows) in rows.chunk_by(same).enumerate() {
+    let key = |row: &RowHead| frame.text_of(frame.keys(*row, keys)[level]);
+    for (place, rows) in rows.chunk_by(|a, b| key(a) == key(b)).enumerate() {
         comma(place, out);
         row_key(key(&rows[0]), out);
         out.push(b':');
-        if level + 1 < plan.keys {
-            table(frame, rows, plan, level + 1, out);
-            continue;
-        }
-        let first = rows[0].first as usize + plan.keys;
-        out.push(b'{');
-        for column in &plan.columns {
-            out.extend_from_slice(column.text.as_bytes());
-            value(frame, frame.cells()[first + column.place], &column.form, out);
-        }
-        out.push(b'}');
-    }
-    out.push(b'}');
-}
-
-/// `_errors`: the rows that failed by table, then the parts.
-fn notes(section: &Section, out: &mut Vec<u8>) {
-    let (frame, tables) = (&section.frame, &section.schema.manifest.tables);
-    out.extend_from_slice(b",\"_errors\":{");
-    let mut written = 0;
-    for (place, table) in tables.iter().enumerate() {
-        let mut of_table = 0;
-        for row in frame.rows_of(place) {
-            // The last word on a row counts.
-            let Some(note) = frame.notes().iter().rev().find(|note| note.row == row.first) else { continue };
-            if of_table == 0 {
-                comma(written, out);
-                string(table.name.as_bytes(), out);
-                out.extend_from_slice(b":{");
-            }
-            comma(of_table, out);
-            row_keys(frame, *row, table.keys.len(), out);
-            out.push(b':');
-            string(frame.text_at(note.message), out);
-            of_table += 1;
-        }
-        if of_table > 0 {
-            out.push(b'}');
-            written += 1;
-        }
-    }
-    for (place, note) in frame.notes().iter().enumerate() {
-        let subject = frame.text_at(note.subject);
-        let again = |later: &Note| later.row == Note::PART && frame.text_at(later.subject) == subject;
-        if note.row != Note::PART || frame.notes()[place + 1..].iter().any(again) {
-            continue;
-        }
-        comma(written, out);
-        // A part that is called like a table stands beside its rows.
-        if tables.iter().any(|table| table.name.as_bytes() == subject) {
-            string(&[b"_", subject].concat(), out);
+        if level + 1 < keys {
+            nest(frame, rows, keys, level + 1, out, leaf);
         } else {
-            string(subject, out);
+            leaf(rows[0], out);
         }
-        out.push(b':');
-        string(frame.text_at(note.message), out);
-        written += 1;
     }
     out.push(b'}');
-}
-
-/// The keys of a row as one: several are joined by a slash.
-fn row_keys(frame: &Frame, row: RowHead, keys: usize, out: &mut Vec<u8>) {
-    let mut texts = frame.key_texts(row, keys);
-    if keys == 1 {
-        return row_key(texts.next().unwrap_or_default(), out);
-    }
-    string(&texts.collect::<Vec<_>>().join(&b'/'), out);
 }
 
 fn events(events: &[Event], gap: u64, out: &mut Vec<u8>) {
@@ -318,3 +323,6 @@ fn time(at: Wall, precision: Precision, out: &mut Vec<u8>) {
     };
     debug_assert!(written.is_ok());
 }
+
+#[cfg(test)]
+mod tests;
