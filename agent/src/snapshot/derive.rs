@@ -144,3 +144,6 @@ fn growth(kind: &Kind, base: Cell, now: Cell) -> Growth {
         _ => Growth::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests;

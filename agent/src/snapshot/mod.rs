@@ -1,11 +1,15 @@
 //! Plain data: what a tick measured, and what happened since the one before.
 //!
 //! Sections and snapshots are shared with the sinks and come back to the pools they were taken from, so that a steady
-//! tick allocates nothing. Nothing here reads, writes, sleeps or knows a format.
+//! tick allocates nothing. Nothing here reads, writes or sleeps, and but for [`read`], which is for those who have the
+//! JSON and want the data, nothing knows a format.
 
 pub mod aggregate;
 pub mod derive;
+#[cfg(test)]
+pub(crate) mod draft;
 pub mod pool;
+pub mod read;
 pub mod schema;
 
 use std::sync::Arc;
@@ -77,6 +81,24 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Status; 9] = [
+        Status::Ok,
+        Status::Partial,
+        Status::Unavailable,
+        Status::Failed,
+        Status::Pending,
+        Status::Timeout,
+        Status::Skipped,
+        Status::Backoff,
+        Status::Quarantined,
+    ];
+
+    /// The status of a word in the data.
+    pub fn of_word(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.word() == word)
+    }
+
     /// The word in the data.
     pub const fn word(self) -> &'static str {
         match self {
