@@ -21,7 +21,6 @@ use crate::sink::worker::Worker;
 use crate::snapshot::Identity;
 use crate::{stdio, stop};
 use plugin_api::host_side::fault::{Origin, Sources as Texts};
-use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::options;
 use plugin_api::host_side::roots::Roots;
 use plugin_api::host_side::tree;
@@ -56,14 +55,7 @@ pub(super) fn parts(closed: &Arc<Notify>, interval: Duration, snapshots: Option<
     let ledger = Arc::new(Ledger::default());
     let mut recruits = Vec::new();
     for known in &found.plugins {
-        let manifest = match Manifest::parse(&known.manifest) {
-            Ok(manifest) => Arc::new(manifest),
-            Err(faults) => {
-                let texts = Texts::of(known.name.as_str(), known.manifest.as_str());
-                eprintln!("{}", plugin_api::host_side::fault::render_all(&faults, &texts));
-                continue;
-            }
-        };
+        let manifest = Arc::clone(&known.manifest);
         let (table, _) = tree::parse(0, "");
         let mut faults = Vec::new();
         let settings = options::check(
@@ -76,9 +68,9 @@ pub(super) fn parts(closed: &Arc<Notify>, interval: Duration, snapshots: Option<
         );
         let module = assemble::load(known, &authority, Path::new("/tmp"));
         if let Err(why) = &module {
-            eprintln!("{}: {why}", known.name);
+            eprintln!("{}: {why}", known.name());
         }
-        recruits.push(assemble::recruit(&known.name, &manifest, &settings, timing, &roots, module));
+        recruits.push(assemble::recruit(known.name(), &manifest, &settings, timing, &roots, module));
     }
     let on_closed = Arc::clone(closed);
     let sink = Stdout::new(output, Format::Json(Json::default()));

@@ -102,9 +102,13 @@ impl Found {
     fn look_at(&mut self, path: &Path, should_be_ours: bool, bundled: &Bundled, authority: &Authority) {
         let known = Known::read(path, bundled).and_then(|known| Ok((known.may_be_loaded(authority)?, known)));
         match known {
-            Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name == known.name) {
+            Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name() == known.name()) {
                 Some(first) => {
-                    self.shadowed.push(Shadowed { name: known.name, path: known.path, by: first.path.clone() });
+                    self.shadowed.push(Shadowed {
+                        name: known.name().to_owned(),
+                        path: known.path,
+                        by: first.path.clone(),
+                    });
                 }
                 None => {
                     for doubt in doubts {
@@ -145,12 +149,11 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::super::elf::Machine;
-    use super::super::sample::Sample;
+    use super::super::sample::{Sample, manifest};
     use super::*;
 
     fn plugin(name: &str) -> Vec<u8> {
-        let manifest = format!("contract = \"1.0\"\n[plugin]\nname = \"{name}\"\n");
-        Sample { manifest: Some(manifest.as_bytes()), ..Sample::default() }.bytes()
+        Sample { manifest: Some(manifest(name).as_bytes()), ..Sample::default() }.bytes()
     }
 
     fn search(folders: &[&Path]) -> Found {
@@ -159,7 +162,7 @@ mod tests {
     }
 
     fn names(found: &Found) -> Vec<&str> {
-        found.plugins.iter().map(|known| known.name.as_str()).collect()
+        found.plugins.iter().map(|known| known.name()).collect()
     }
 
     fn files(faults: &[Fault]) -> Vec<&str> {
@@ -192,7 +195,8 @@ mod tests {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let whole = plugin("ups");
         let foreign = if Machine::HERE == Machine(183) { 62 } else { 183 };
-        let manifest = Some(&b"[plugin]\nname = \"ups\""[..]);
+        let manifest = manifest("ups");
+        let manifest = Some(manifest.as_bytes());
         fs::write(first.path().join("a.so"), Sample { machine: foreign, manifest, ..Sample::default() }.bytes())
             .unwrap();
         fs::write(first.path().join("libperfwatch_b.so"), &whole[..whole.len() - 1]).unwrap();

@@ -10,9 +10,12 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, error, fmt};
 
 use plugin_api::abi::MANIFEST_SECTION;
+use plugin_api::host_side::fault::{Sources, render_all};
+use plugin_api::host_side::manifest::Manifest;
 
 use super::elf::{Elf, ElfError};
 use super::open::{self, Identity, Inode, OpenError, Opened};
@@ -25,10 +28,10 @@ pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
 /// A plugin whose code has not run.
 #[derive(Debug)]
 pub struct Known {
-    /// The plugin's name, from its manifest.
-    pub name: String,
-    /// Its `plugin.toml`.
-    pub manifest: String,
+    /// Its `plugin.toml`, byte for byte.
+    pub text: String,
+    /// What that says.
+    pub manifest: Arc<Manifest>,
     /// Where it was found.
     pub path: PathBuf,
     /// Whether it came with the agent.
@@ -81,11 +84,14 @@ impl Known {
         let fault = |problem| Fault { path: path.to_owned(), problem };
         let opened = open::open(path).map_err(|error| fault(error.into()))?;
         let elf = Elf::read(&opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
-        let manifest = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
-        let manifest = std::str::from_utf8(manifest).map_err(|_| fault(Problem::ManifestIsNoText))?.to_owned();
+        let text = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
+        let text = std::str::from_utf8(text).map_err(|_| fault(Problem::ManifestIsNoText))?.to_owned();
+        let manifest = Manifest::parse(&text).map_err(|faults| {
+            fault(Problem::Manifest(render_all(&faults, &Sources::of("plugin.toml", text.as_str()))))
+        })?;
         Ok(Known {
-            name: name(&manifest).map_err(|told| fault(Problem::Manifest(told)))?,
-            manifest,
+            text,
+            manifest: Arc::new(manifest),
             path: path.to_owned(),
             origin: if bundled.hold(&opened) { Origin::Bundled } else { Origin::Other },
             elf,
@@ -100,6 +106,12 @@ impl Known {
     pub fn may_be_loaded(&self, authority: &Authority) -> Result<Vec<Doubt>, Fault> {
         self.elf.runs_here().map_err(|error| self.fault(error.into()))?;
         authority.judge(&self.opened).map_err(|error| self.fault(Problem::Trust(error)))
+    }
+
+    /// The plugin's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.manifest.plugin.name
     }
 
     /// The state that the file was in when it was opened.
@@ -188,7 +200,7 @@ pub enum Problem {
     NoManifest,
     /// The section is not UTF-8.
     ManifestIsNoText,
-    /// The section is no manifest.
+    /// The section is no manifest of a contract that this agent speaks: all faults, rendered.
     Manifest(String),
     /// It could have been changed by others.
     Trust(TrustError),
@@ -249,7 +261,7 @@ impl fmt::Display for Problem {
                 )
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
-            Problem::Manifest(told) => f.write_str(told),
+            Problem::Manifest(told) => f.write_str(told.trim_end()),
             Problem::Trust(error) => error.fmt(f),
             Problem::Seal(error) => error.fmt(f),
             Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
@@ -270,27 +282,18 @@ impl error::Error for Problem {
     }
 }
 
-/// The plugin's name. The manifest's own reader takes this over.
-fn name(manifest: &str) -> Result<String, String> {
-    let table: toml::Table = manifest.parse().map_err(|error: toml::de::Error| error.to_string())?;
-    let name = table.get("plugin").and_then(|plugin| plugin.get("name")).and_then(toml::Value::as_str);
-    name.map(str::to_owned).ok_or_else(|| "its plugin.toml has no plugin.name".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::super::elf::Machine;
-    use super::super::sample::Sample;
+    use super::super::sample::{Sample, manifest};
     use super::*;
 
-    const UPS: &[u8] = b"contract = \"1.0\"\n[plugin]\nname = \"ups\"\n";
-
-    fn library(folder: &Path, manifest: &[u8]) -> PathBuf {
+    fn library(folder: &Path, manifest: impl AsRef<[u8]>) -> PathBuf {
         let path = folder.join("libperfwatch_ups.so");
-        fs::write(&path, Sample { manifest: Some(manifest), ..Sample::default() }.bytes()).unwrap();
+        fs::write(&path, Sample { manifest: Some(manifest.as_ref()), ..Sample::default() }.bytes()).unwrap();
         path
     }
 
@@ -301,8 +304,8 @@ mod tests {
     #[test]
     fn plugin_is_known_by_the_name_in_its_manifest() {
         let folder = tempfile::tempdir().unwrap();
-        let known = Known::read(&library(folder.path(), UPS), &Bundled::default()).unwrap();
-        assert_eq!((known.name.as_str(), known.manifest.as_bytes()), ("ups", UPS));
+        let known = Known::read(&library(folder.path(), manifest("ups")), &Bundled::default()).unwrap();
+        assert_eq!((known.name(), &known.text), ("ups", &manifest("ups")));
     }
 
     #[test]
@@ -314,15 +317,15 @@ mod tests {
             told.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
         };
         assert!(told(b"\xff").contains("not UTF-8"));
-        assert!(told(b"= 1").contains("TOML parse error"));
-        assert!(told(b"[plugin]").contains("plugin.name"));
+        assert!(told(b"= 1").starts_with("plugin.toml:1:"));
+        assert!(told(manifest("Ups").as_bytes()).starts_with("plugin.toml:"), "no name");
     }
 
     #[test]
     fn what_lies_in_a_bundled_folder_is_bundled_however_it_is_named() {
         let (bundled, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ours = Bundled::new([bundled.path().to_owned(), PathBuf::from("/nowhere")]);
-        let path = library(bundled.path(), UPS);
+        let path = library(bundled.path(), manifest("ups"));
         let (link, folder) = (other.path().join("link.so"), other.path().join("folder"));
         symlink(&path, &link).unwrap();
         symlink(bundled.path(), &folder).unwrap();
@@ -335,7 +338,7 @@ mod tests {
     fn link_in_a_bundled_folder_does_not_make_its_target_bundled() {
         let (bundled, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let link = bundled.path().join("link.so");
-        symlink(library(other.path(), UPS), &link).unwrap();
+        symlink(library(other.path(), manifest("ups")), &link).unwrap();
         let known = Known::read(&link, &Bundled::new([bundled.path().to_owned()])).unwrap();
         assert_eq!(known.origin, Origin::Other);
     }
@@ -343,7 +346,7 @@ mod tests {
     #[test]
     fn others_are_loaded_from_a_copy_and_the_bundled_in_place() {
         let folder = tempfile::tempdir().unwrap();
-        let path = library(folder.path(), UPS);
+        let path = library(folder.path(), manifest("ups"));
         let inode = |loadable: &Loadable| Inode::from(&fs::metadata(open::self_path(loadable.as_fd())).unwrap());
         let other = Known::read(&path, &Bundled::default()).unwrap();
         let bundled = Known::read(&path, &Bundled::new([folder.path().to_owned()])).unwrap();
@@ -360,7 +363,7 @@ mod tests {
     #[test]
     fn library_replaced_by_a_rename_is_loaded_as_it_was_checked() {
         let folder = tempfile::tempdir().unwrap();
-        let path = library(folder.path(), UPS);
+        let path = library(folder.path(), manifest("ups"));
         let (known, before) = (Known::read(&path, &Bundled::default()).unwrap(), fs::read(&path).unwrap());
         fs::write(folder.path().join("new"), "new").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
@@ -371,8 +374,8 @@ mod tests {
     fn library_written_over_since_it_was_checked_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for ours in [Bundled::default(), Bundled::new([folder.path().to_owned()])] {
-            let known = Known::read(&library(folder.path(), UPS), &ours).unwrap();
-            library(folder.path(), &UPS.to_ascii_uppercase());
+            let known = Known::read(&library(folder.path(), manifest("ups")), &ours).unwrap();
+            library(folder.path(), &manifest("usv"));
             let told = known.loadable(&Authority::of_this_agent(), folder.path()).unwrap_err().to_string();
             assert!(told.contains("written since it was checked"), "{told}");
         }
@@ -383,9 +386,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let foreign = if Machine::HERE == Machine(183) { 62 } else { 183 };
         let path = folder.path().join("libperfwatch_ups.so");
-        fs::write(&path, Sample { machine: foreign, manifest: Some(UPS), ..Sample::default() }.bytes()).unwrap();
+        fs::write(
+            &path,
+            Sample { machine: foreign, manifest: Some(manifest("ups").as_bytes()), ..Sample::default() }.bytes(),
+        )
+        .unwrap();
         let known = Known::read(&path, &Bundled::default()).unwrap();
-        assert_eq!(known.name, "ups");
+        assert_eq!(known.name(), "ups");
         assert!(
             known
                 .loadable(&Authority::of_this_agent(), folder.path())

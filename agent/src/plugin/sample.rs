@@ -69,6 +69,12 @@ impl Sample<'_> {
     }
 }
 
+/// A small manifest.
+pub(super) fn manifest(name: &str) -> String {
+    let metric = "[metrics.value]\nunit = \"1\"\ndescription = \"a number\"\n";
+    format!("contract = \"1.0\"\n[plugin]\nname = \"{name}\"\ndescription = \"a plugin\"\n{metric}")
+}
+
 /// Overwrites a field.
 pub(super) fn put(file: &mut [u8], at: usize, value: &[u8]) {
     file[at..at + value.len()].copy_from_slice(value);

@@ -19,13 +19,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use plugin_api::abi::MANIFEST_SECTION;
+use plugin_api::host_side::manifest::MAX_MANIFEST_BYTES;
 
 pub use fault::ElfError;
 pub use glibc::Glibc;
 pub use machine::Machine;
 
-/// Longest manifest that is read. The manifests that come with the agent have 2 to 20 KiB; ten thousand metrics fit.
-pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// Longest manifest that is read.
+pub const MANIFEST_BYTES_MAX: u64 = MAX_MANIFEST_BYTES as u64;
 /// Most program headers. Linkers write 7 to 14.
 const SEGMENTS_MAX: u64 = 128;
 /// Most sections. A library with debug information has about 40; the table of this many is 256 KiB.
