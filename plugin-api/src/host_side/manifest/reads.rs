@@ -131,6 +131,9 @@ impl Reader {
                 return None;
             };
             let Some(option) = self.options.iter().find(|option| option.name == name) else {
+                if self.named.iter().any(|named| named == name) {
+                    return None;
+                }
                 let fault = Fault::new(origin, format!("`{target}` names no option `{name}`"));
                 self.faults.push(fault.among(name, self.options.iter().map(|option| option.name.as_str())));
                 return None;
