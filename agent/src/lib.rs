@@ -9,6 +9,7 @@ pub mod log;
 pub mod own;
 pub mod plugin;
 pub mod schedule;
+pub mod setup;
 pub mod sink;
 pub mod snapshot;
 pub mod stdio;

@@ -1,11 +1,21 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard error.
 
+mod check;
+mod config;
 mod once;
+mod plugins;
 mod run;
 
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+use crate::assemble::chain;
+use crate::config::agent::LogFormat;
+use crate::log::{self, Log};
+use crate::setup::{Setup, SetupError};
 
 /// Exit codes, as in sysexits(3) where it has one.
 pub mod code {
@@ -23,23 +33,78 @@ pub mod code {
     pub const CONFIG: u8 = 78;
 }
 
-/// A host metrics agent whose collectors are files you drop in.
+const EXIT_CODES: &str = "\
+Exit codes: 0 success; 1 failed at run time; 2 usage; 69 a required plugin cannot be had; 77 not permitted; 78 bad config.
+Data goes to standard output, logs to standard error.
+
+Examples:
+  perfwatch                               every plugin found, every 5 s: a table on a terminal, JSON lines in a pipe
+  perfwatch once --format json            one snapshot
+  perfwatch run -c /etc/perfwatch/perfwatch.toml
+  perfwatch check && systemctl restart perfwatch";
+
+/// A host metrics agent whose collectors are files you drop in
 #[derive(Debug, Parser)]
-#[command(name = "perfwatch", version, arg_required_else_help = false)]
+#[command(name = "perfwatch", version, after_help = EXIT_CODES)]
 struct Arguments {
-    /// The configuration; else $PERFWATCH_CONFIG, else /etc/perfwatch/perfwatch.toml, else none
-    #[arg(short, long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    invocation: Invocation,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+/// What goes with every command.
+#[derive(Debug, clap::Args)]
+struct Invocation {
+    /// The configuration; else $PERFWATCH_CONFIG, else /etc/perfwatch/perfwatch.toml, else none
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug or trace; else agent.log.level
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<tracing::Level>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run until SIGINT or SIGTERM; SIGHUP reopens files
+    /// Run until SIGINT or SIGTERM; SIGHUP reopens the files that sinks write to. The default
+    #[command(after_help = "Example: perfwatch run -c perfwatch.toml | jq -c '[.timestamp, .cpu.usage_percent]'")]
     Run,
-    /// Take one snapshot and print it
     Once(once::Once),
+    /// Check the configuration and the plugins, without running plugin code
+    #[command(after_help = "Example: perfwatch check -c perfwatch.toml && systemctl restart perfwatch")]
+    Check,
+    /// What plugins there are, and what one declares
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
+    /// The configuration that holds, its schema, its defaults
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+impl Invocation {
+    /// Reads the configuration, starts the log, and says what there is to say.
+    fn begin(&self) -> Result<(Setup, Log), u8> {
+        let setup = Setup::read(self.config.as_deref()).map_err(|error| refuse(&error))?;
+        let agent = &setup.plan.agent;
+        let format = match agent.log_format {
+            LogFormat::Text => log::Format::Text,
+            LogFormat::Json => log::Format::Json,
+        };
+        let log = log::start(self.log_level.unwrap_or(agent.log_level).into(), format)
+            .map_err(|cause| fail(&format!("could not start the log: {cause}")))?;
+        for (is_fault, remark) in setup.remarks() {
+            if is_fault {
+                tracing::error!("{remark}");
+            } else {
+                tracing::info!("{remark}");
+            }
+        }
+        Ok((setup, log))
+    }
+
+    fn setup(&self) -> Result<Setup, u8> {
+        Setup::read(self.config.as_deref()).map_err(|error| refuse(&error))
+    }
 }
 
 /// Runs the command line and gives the exit code.
@@ -47,14 +112,56 @@ pub fn main() -> u8 {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are asked for and go to standard output; a reader that has gone is not our concern.
+            // Help and version go to standard output; a reader that has gone is not our concern.
             let _ = error.print();
             return if error.use_stderr() { code::USAGE } else { code::OK };
         }
     };
-    let config = arguments.config.as_deref();
+    let invocation = &arguments.invocation;
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(config),
-        Command::Once(once) => once::once(config, &once),
+        Command::Run => run::run(invocation),
+        Command::Once(once) => once::once(invocation, &once),
+        Command::Check => check::check(invocation),
+        Command::Plugins(plugins) => plugins::plugins(invocation, &plugins),
+        Command::Config(config) => config::config(invocation, config),
+    }
+}
+
+/// Says why nothing runs, and gives the exit code for it.
+fn refuse(error: &SetupError) -> u8 {
+    fail(&chain(error));
+    match error {
+        SetupError::Config(_) | SetupError::NoSink => code::CONFIG,
+        SetupError::Unavailable(_) => code::UNAVAILABLE,
+        SetupError::Sink { .. } | SetupError::System(..) if is_not_permitted(error) => code::NOT_PERMITTED,
+        SetupError::Sink { .. } | SetupError::System(..) => code::FAILED,
+    }
+}
+
+fn is_not_permitted(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Says what failed.
+fn fail(message: &str) -> u8 {
+    // Where standard error cannot be written, the exit code says it.
+    let _ = writeln!(io::stderr(), "{message}");
+    code::FAILED
+}
+
+/// Prints what was asked for.
+fn print(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Ok(()) => code::OK,
+        // Whoever asked has gone.
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => code::OK,
+        Err(cause) => fail(&format!("could not write to standard output: {cause}")),
     }
 }

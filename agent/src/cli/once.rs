@@ -1,27 +1,96 @@
-//! `perfwatch once`.
+//! `perfwatch once`: one snapshot with rates in it.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::sync::Notify;
 
-use super::code;
-use crate::agent::Agent;
+use super::{Invocation, code};
+use crate::agent::{Agent, Parts, Snapshots};
+use crate::assemble::Timing;
+use crate::schedule::ledger::Ledger;
+use crate::schedule::{INTERVALS, clock};
+use crate::setup::{Setup, SetupError};
+use crate::sink::encode::json::Json;
+use crate::sink::encode::table::Table;
+use crate::snapshot::Snapshot;
+use crate::stdio;
 
-/// Take one snapshot and print it.
+/// Take two readings a window apart and print the second, with its rates
 #[derive(Debug, Args)]
+#[command(after_help = "Example: perfwatch once --format json | jq .cpu.usage_percent")]
 pub(super) struct Once {
-    /// How long the growth spans
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    /// How it is printed; a table on a terminal, else JSON
+    #[arg(long, value_enum)]
+    format: Option<Shape>,
+    /// What the rates span: 10ms to 1h
+    #[arg(long, default_value = "1s", value_parser = window)]
     window: Duration,
 }
 
-pub(super) fn once(_config: Option<&Path>, once: &Once) -> u8 {
-    let closed = Arc::new(Notify::new());
-    let agent = Agent::start(super::run::parts(&closed, once.window, Some(2)), Arc::clone(&closed)).expect("start");
-    agent.wait(once.window * 3);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    Json,
+    Table,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = humantime::parse_duration(text).map_err(|cause| cause.to_string())?;
+    if (INTERVALS.0..=Duration::from_secs(3600)).contains(&window) { Ok(window) } else { Err("10ms to 1h".into()) }
+}
+
+pub(super) fn once(invocation: &Invocation, once: &Once) -> u8 {
+    let (setup, log) = match invocation.begin() {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let code = match take(&setup, once.window) {
+        Ok((output, snapshot)) => print(output, &snapshot, once.format),
+        Err(error) => super::refuse(&error),
+    };
+    log.flush();
+    code
+}
+
+fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupError> {
+    setup.can_run()?;
+    let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
+    // A grid whose next tick is a window away: everything is due at the start, and again there.
+    let offset = Duration::from_nanos(clock::wall().0);
+    let timing = |timing: Timing| Timing { interval: window, offset, timeout: timing.timeout.min(window) };
+    let ledger = Arc::new(Ledger::default());
+    let mut recruits = setup.recruits(&timing)?;
+    recruits.push(setup.own(&ledger, &[], &timing));
+    let (feed, mut snapshots) = Snapshots::channel();
+    let parts =
+        Parts { identity: setup.identity()?, ledger, recruits, sinks: vec![], streams: vec![feed], snapshots: Some(2) };
+    let system = |cause| SetupError::System("start the collection", cause);
+    let agent = Agent::start(parts, Arc::new(Notify::new())).map_err(system)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(system)?;
+    let last = runtime.block_on(async {
+        snapshots.next().await;
+        snapshots.next().await
+    });
     agent.stop();
-    code::OK
+    let last = last.ok_or_else(|| system(std::io::Error::other("it ended before the second reading")))?;
+    Ok((output, last))
+}
+
+fn print(mut output: File, snapshot: &Snapshot, format: Option<Shape>) -> u8 {
+    let table = format.map_or_else(|| rustix::termios::isatty(&output), |format| format == Shape::Table);
+    let mut text = Vec::new();
+    if table {
+        Table.draw(snapshot, 0, &mut text);
+    } else {
+        Json::default().line(snapshot, 0, &mut text);
+    }
+    match output.write_all(&text) {
+        Ok(()) => code::OK,
+        // Whoever asked has gone.
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => code::OK,
+        Err(cause) => super::fail(&format!("could not write to standard output: {cause}")),
+    }
 }

@@ -1,90 +1,116 @@
-//! `perfwatch run`.
+//! `perfwatch run`: until a signal ends it, or nobody reads what it writes.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::code;
-use crate::agent::{Agent, Parts, SHUTDOWN};
-use crate::assemble::{self, Timing};
-use crate::own::Sources;
-use crate::plugin::find::{find, folders};
-use crate::plugin::known::Bundled;
-use crate::plugin::trust::Authority;
+use super::{Invocation, code};
+use crate::agent::{Agent, Ending, Parts, SHUTDOWN};
 use crate::schedule::ledger::Ledger;
-use crate::sink::encode::json::Json;
-use crate::sink::stdout::{Format, Stdout};
-use crate::sink::worker::Worker;
-use crate::snapshot::Identity;
-use crate::{stdio, stop};
-use plugin_api::host_side::fault::{Origin, Sources as Texts};
-use plugin_api::host_side::options;
-use plugin_api::host_side::roots::Roots;
-use plugin_api::host_side::tree;
+use crate::setup::{Setup, SetupError};
+use crate::stdio;
+use crate::stop;
 
-pub(super) fn run(_config: Option<&Path>) -> u8 {
-    let closed = Arc::new(Notify::new());
-    let agent = Agent::start(parts(&closed, Duration::from_secs(1), None), Arc::clone(&closed)).expect("start");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("runtime");
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).expect("signal");
-        let mut terminate = signal(SignalKind::terminate()).expect("signal");
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = agent.closed() => {}
-        }
-    });
-    let _ = SHUTDOWN;
-    let _ = stop::exit;
-    if agent.stop().is_clean() { code::OK } else { code::FAILED }
+pub(super) fn run(invocation: &Invocation) -> u8 {
+    let (setup, log) = match invocation.begin() {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let code = match start(&setup) {
+        Ok((signals, agent)) => serve(signals, agent, &log),
+        Err(error) => super::refuse(&error),
+    };
+    log.flush();
+    code
 }
 
-pub(super) fn parts(closed: &Arc<Notify>, interval: Duration, snapshots: Option<u64>) -> Parts {
-    let output = stdio::guard().expect("stdout");
-    let authority = Authority::of_this_agent();
-    let found = find(&folders(&[]), &Bundled::of_this_agent(), &authority);
-    for fault in &found.faults {
-        eprintln!("{fault}");
+/// The signals that the agent knows.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on they are the agent's: one that comes while it starts ends it after the start.
+    fn catch() -> std::io::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let _inside = runtime.enter();
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let hang_up = signal(SignalKind::hangup())?;
+        drop(_inside);
+        Ok(Signals { runtime, interrupt, terminate, hang_up })
     }
-    let timing = Timing { interval, offset: Duration::ZERO, timeout: Duration::from_millis(800) };
-    let roots = Arc::new(Roots::new(Path::new("/")));
+}
+
+fn start(setup: &Setup) -> Result<(Signals, Agent), SetupError> {
+    setup.can_run()?;
+    let signals = Signals::catch().map_err(|cause| SetupError::System("listen to signals", cause))?;
+    // Before the first library is loaded: whatever it prints must not get into the data.
+    let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
+    let closed = Arc::new(Notify::new());
     let ledger = Arc::new(Ledger::default());
-    let mut recruits = Vec::new();
-    for known in &found.plugins {
-        let manifest = Arc::clone(&known.manifest);
-        let (table, _) = tree::parse(0, "");
-        let mut faults = Vec::new();
-        let settings = options::check(
-            &manifest.options,
-            &table,
-            Origin::default(),
-            &|_: &Path| Err(std::io::Error::other("no")),
-            &mut Texts::of("", ""),
-            &mut faults,
-        );
-        let module = assemble::load(known, &authority, Path::new("/tmp"));
-        if let Err(why) = &module {
-            eprintln!("{}: {why}", known.name());
+    let mut recruits = setup.recruits(&|timing| timing)?;
+    let sinks = setup.sinks(&output, &closed)?;
+    recruits.push(setup.own(&ledger, &sinks, &|timing| timing));
+    let parts = Parts { identity: setup.identity()?, ledger, recruits, sinks, streams: Vec::new(), snapshots: None };
+    let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;
+    Ok((signals, agent))
+}
+
+fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
+    let runtime = signals.runtime;
+    let ended_by = runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = signals.interrupt.recv() => return "SIGINT",
+                _ = signals.terminate.recv() => return "SIGTERM",
+                _ = signals.hang_up.recv() => {
+                    tracing::info!("SIGHUP: the sinks reopen their files");
+                    agent.reopen();
+                }
+                () = agent.closed() => return "nobody reads its output any more",
+            }
         }
-        recruits.push(assemble::recruit(known.name(), &manifest, &settings, timing, &roots, module));
+    });
+    tracing::info!("ends: {ended_by}");
+    // The end has its own thread, so that a second signal is heard meanwhile.
+    let (done, mut ending) = tokio::sync::oneshot::channel();
+    let stopping = std::thread::Builder::new().name("stop".into()).spawn(move || {
+        // Nobody may be waiting any more: a second signal has come.
+        let _ = done.send(agent.stop());
+    });
+    if let Err(cause) = stopping {
+        tracing::error!(%cause, "could not start a thread to end in: what waits to be written is lost");
+        return code::FAILED;
     }
-    let on_closed = Arc::clone(closed);
-    let sink = Stdout::new(output, Format::Json(Json::default()));
-    let worker =
-        Worker::start("stdout".into(), Box::new(sink), Box::new(move || on_closed.notify_one())).expect("thread");
-    let sources =
-        Sources { ledger: Arc::clone(&ledger), sinks: vec![(Arc::clone(&worker.name), Arc::clone(&worker.queue))] };
-    recruits.push(assemble::own(timing, sources));
-    Parts {
-        identity: Identity { host: None, run: "0".repeat(32), labels: vec![] },
-        ledger,
-        recruits,
-        sinks: vec![worker],
-        streams: vec![],
-        snapshots,
+    runtime.block_on(async {
+        tokio::select! {
+            ended = &mut ending => ended.map_or(code::FAILED, |ended| say(&ended)),
+            _ = signals.interrupt.recv() => second(log),
+            _ = signals.terminate.recv() => second(log),
+        }
+    })
+}
+
+fn second(log: &crate::log::Log) -> u8 {
+    tracing::warn!("ends at once, at a second signal");
+    log.flush();
+    stop::exit(code::FAILED)
+}
+
+fn say(ending: &Ending) -> u8 {
+    let limit = SHUTDOWN.as_secs();
+    if ending.stuck {
+        tracing::warn!("a collector did not come back from a call within {limit} s, and is left behind");
     }
+    for (sink, waiting) in &ending.unwritten {
+        tracing::error!(
+            sink = &**sink,
+            "did not end within {limit} s: {waiting} snapshots and the one being written are lost"
+        );
+    }
+    if ending.unwritten.is_empty() { code::OK } else { code::FAILED }
 }

@@ -67,8 +67,8 @@ pub enum Offset {
 }
 
 impl Offset {
-    /// The offset of this host: with [`Offset::Host`] the same for ever and evenly spread over a fleet, and 0 where
-    /// there is no machine id. `interval` is `agent.interval`.
+    /// The offset of this host: with [`Offset::Host`] the same for ever and evenly spread over a fleet, and 0 where there is no
+    /// machine id. `interval` is `agent.interval`.
     #[must_use]
     pub fn resolve(self, machine_id: Option<&str>, interval: Duration) -> Duration {
         match (self, machine_id.map(str::trim).filter(|id| !id.is_empty())) {
@@ -84,8 +84,8 @@ impl Offset {
     }
 }
 
-/// FNV-1a of 64 bits, with a last mixing step, as its upper bits alone are uneven for short texts. It must never
-/// change: the offset of a host would.
+/// FNV-1a of 64 bits, with a last mixing step, as its upper bits alone are uneven for short texts. It must never change: the
+/// offset of a host would.
 fn fnv1a(bytes: &[u8]) -> u64 {
     let hash = bytes
         .iter()
@@ -101,7 +101,7 @@ impl AgentSettings {
         let word = |name: &str| settings.text(name).unwrap_or_default();
         AgentSettings {
             interval: settings.duration("interval").unwrap_or(Duration::from_secs(5)),
-            hostname: settings.text("hostname").filter(|name| !name.is_empty()).map(str::to_owned),
+            hostname: settings.text("hostname").map(str::to_owned),
             labels: match settings.value("labels") {
                 Some(OptionValue::Map(labels)) => labels.clone(),
                 _ => Vec::new(),

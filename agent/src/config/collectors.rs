@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use plugin_api::host_side::fault::{Fault, Origin, closest};
+use plugin_api::host_side::fault::{Origin, closest};
 use plugin_api::host_side::names;
 use plugin_api::host_side::options::{OptionSpec, Settings, check, check_beside, declarations};
 use plugin_api::host_side::tree::{Data, Entry, Table};
@@ -17,9 +17,6 @@ use super::plan::{Available, CollectorPlan, Planner, PluginPlan};
 pub static DECLARED: LazyLock<Vec<OptionSpec>> =
     LazyLock::new(|| declarations(include_str!("declared/collector.toml")).expect("a test reads the declared keys"));
 
-/// The most collectors that tables may name: as many as were ever loaded at once.
-const MAX_COLLECTORS: usize = 1000;
-
 /// The longest timeout that nobody asked for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -29,11 +26,7 @@ impl Planner<'_> {
         let mut collectors = Vec::new();
         // The names that are taken, and the plugins that a table uses, whether it runs them or not.
         let (mut taken, mut used) = (Vec::new(), Vec::new());
-        let tables = self.named(merged, "collectors");
-        if let Some((entry, _)) = tables.get(MAX_COLLECTORS) {
-            self.faults.push(Fault::new(entry.key_origin, format!("more than {MAX_COLLECTORS} collectors")));
-        }
-        for (entry, table) in tables {
+        for (entry, table) in self.named(merged, "collectors") {
             let name = entry.key.as_str();
             if let Some(what) = names::collector_name_fault(name) {
                 self.fault(entry.key_origin, format!("`{name}` {what}"), names::COLLECTOR_NAME);
@@ -148,8 +141,7 @@ impl Planner<'_> {
             }
             if taken.contains(plugin) {
                 self.notes.push(format!(
-                    "plugin `{plugin}` does not run under its own name, as [collectors.{plugin}] runs another; \
-                     a table of another name can run it"
+                    "plugin `{plugin}` does not run under its own name, as [collectors.{plugin}] runs another; a table of another name can run it"
                 ));
                 continue;
             }

@@ -126,8 +126,7 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// The files of a folder that is not always there, by name. Hidden ones are what editors and installers write in
-/// between.
+/// The files of a folder that is not always there, by name. Hidden ones are what editors and installers write in between.
 fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

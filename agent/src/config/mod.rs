@@ -1,12 +1,11 @@
 //! The config: one TOML file, drop-ins beside it and variables, into a [`Plan`] of what runs.
 //!
-//! In the order of use: [`Config::read`] reads and merges the layers and checks `[agent]`, which says where plugins are
-//! looked for; whoever found them gives what their manifests declare to [`Config::plan`], which is pure but for the
-//! files of secrets.
+//! In the order of use: [`Config::read`] reads and merges the layers and checks `[agent]`, which says where plugins are looked for;
+//! whoever found them gives what their manifests declare to [`Config::plan`], which is pure but for the files of secrets.
 //!
-//! Promises that every key was declared and every value checked, by the one checker of the option vocabulary; that all
-//! faults are told at once, each with its line; that a faulty file of `conf.d` costs what it configures and nothing
-//! else, unless `agent.strict`. Refuses keys that do nothing. Imports no other room of the agent.
+//! Promises that every key was declared and every value checked, by the one checker of the option vocabulary; that all faults are
+//! told at once, each with its line; that a faulty file of `conf.d` costs what it configures and nothing else, unless
+//! `agent.strict`. Refuses keys that do nothing. Imports no other room of the agent.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -26,7 +25,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use plugin_api::host_side::fault::{Fault, Origin, Sources, render_all};
-use plugin_api::host_side::names;
 use plugin_api::host_side::options::{Settings, check};
 use plugin_api::host_side::tree::{Data, Table};
 
@@ -48,8 +46,7 @@ pub struct Config {
     pending: Vec<Fault>,
 }
 
-/// A file of `conf.d` that is at fault and left out. What it configures is failed and does not run with defaults
-/// instead.
+/// A file of `conf.d` that is at fault and left out. What it configures is failed and does not run with defaults instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeftOut {
     /// The file.
@@ -82,8 +79,8 @@ impl fmt::Display for Refused {
 impl Error for Refused {}
 
 impl Config {
-    /// Reads every layer. `explicit` is the file of `-c`. Faults of `[agent]` wait for [`Config::plan`], which tells
-    /// all at once; until then a value at fault is its default.
+    /// Reads every layer. `explicit` is the file of `-c`. Faults of `[agent]` wait for [`Config::plan`], which tells all at once;
+    /// until then a value at fault is its default.
     ///
     /// # Errors
     /// A file other than one of `conf.d` that cannot be read or is no TOML, or a variable that fills nothing in.
@@ -219,10 +216,7 @@ impl Config {
             .partition(|layer| !faults.iter().any(|fault| of_drop_in(layer, fault)));
         self.layers = kept;
         for layer in Vec::<Layer>::into_iter(at_fault) {
-            // A name that is a fault itself has no section.
-            let names = |key, fine: fn(&str) -> bool| {
-                tables(&layer.table, key).map(|(name, _)| name.to_owned()).filter(|name| fine(name)).collect()
-            };
+            let names = |key| tables(&layer.table, key).map(|(name, _)| name.to_owned()).collect();
             let plugin = |(_, table): (_, &Table)| match table.value("plugin").map(|value| &value.data) {
                 Some(Data::String(plugin)) => Some(plugin.clone()),
                 _ => None,
@@ -230,9 +224,9 @@ impl Config {
             self.left_out.push(LeftOut {
                 path: self.sources.name(layer.source).to_owned(),
                 faults: faults.iter().filter(|fault| of_drop_in(&layer, fault)).cloned().collect(),
-                collectors: names("collectors", |name| names::collector_name_fault(name).is_none()),
+                collectors: names("collectors"),
                 plugins: tables(&layer.table, "collectors").filter_map(plugin).collect(),
-                sinks: names("sinks", names::is_dashed_name),
+                sinks: names("sinks"),
             });
         }
         Ok(())

@@ -105,8 +105,8 @@ pub struct SinkPlan {
     pub name: String,
     /// What it is, or why it does not run.
     pub kind: Result<SinkKind, String>,
-    /// The checked keys of its table, `type` and `enabled` among them; [`Settings::json`] is the text to decode them
-    /// from. Empty where it has no table.
+    /// The checked keys of its table, `type` and `enabled` among them; [`Settings::json`] is the text to decode them from. Empty
+    /// where it has no table.
     pub settings: Settings,
 }
 

@@ -1,5 +1,4 @@
-//! What `config show` and `config default` print: the config that holds, and with `--origin` which layer each value is
-//! from.
+//! What `config show` and `config default` print: the config that holds, and with `--origin` which layer each value is from.
 
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ pub fn default_text() -> &'static str {
     SHIPPED
 }
 
-/// The config that holds, as TOML that can be read again, secrets as `***`. With `origins` each value is followed by
-/// where it was written.
+/// The config that holds, as TOML that can be read again, secrets as `***`. With `origins` each value is followed by where it
+/// was written.
 #[must_use]
 pub fn show(config: &Config, plan: &Plan, origins: bool) -> String {
     let mut page = Page { sources: config.sources(), origins, text: String::new() };

@@ -17,9 +17,6 @@ pub static DECLARED: LazyLock<[(&str, Vec<OptionSpec>); 2]> = LazyLock::new(|| {
     [("stdout", declared(include_str!("declared/stdout.toml"))), ("file", declared(include_str!("declared/file.toml")))]
 });
 
-/// The most sinks: each has a thread and a queue.
-const MAX_SINKS: usize = 64;
-
 /// The sink that runs where no table says another.
 const DEFAULT: &str = "stdout";
 
@@ -27,12 +24,9 @@ impl Planner<'_> {
     /// All sinks that run.
     pub(super) fn sinks(&mut self, merged: &Table) -> Vec<SinkPlan> {
         let mut sinks = Vec::new();
-        let mut claims: Vec<(PathBuf, &str, Origin)> = Vec::new();
+        let mut claims: Vec<(PathBuf, &str)> = Vec::new();
         let tables = self.named(merged, "sinks");
         let none_at_all = tables.is_empty() && self.left_out.iter().all(|left_out| left_out.sinks.is_empty());
-        if let Some((entry, _)) = tables.get(MAX_SINKS) {
-            self.faults.push(Fault::new(entry.key_origin, format!("more than {MAX_SINKS} sinks")));
-        }
         for (entry, table) in tables {
             if !names::is_dashed_name(&entry.key) {
                 self.fault(entry.key_origin, format!("`{}` is not a name", entry.key), names::COLLECTOR_NAME);
@@ -44,15 +38,12 @@ impl Planner<'_> {
                 // Without its path, which was told.
                 _ => continue,
             };
-            let origin = table.value("path").map_or(entry.key_origin, |value| value.origin);
-            if let Some((_, first, at)) = claims.iter().find(|(claimed, ..)| *claimed == claim) {
-                // The later layer is at fault, as it may be left out.
-                let (here, name, other) =
-                    if *at > origin { (*at, *first, &*entry.key) } else { (origin, &*entry.key, *first) };
-                let message = format!("sink `{name}` writes to {}, as sink `{other}` does", claim.display());
-                self.faults.push(Fault::new(here, message));
+            if let Some((_, first)) = claims.iter().find(|(claimed, _)| *claimed == claim) {
+                let origin = table.value("path").map_or(entry.key_origin, |value| value.origin);
+                let message = format!("sink `{}` writes to {}, as sink `{first}` does", entry.key, claim.display());
+                self.faults.push(Fault::new(origin, message));
             }
-            claims.push((claim, entry.key.as_str(), origin));
+            claims.push((claim, entry.key.as_str()));
             sinks.push(sink);
         }
         for left_out in self.left_out {

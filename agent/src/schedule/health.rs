@@ -48,7 +48,9 @@ impl Health {
         if matches!(status, Status::Backoff | Status::Skipped | Status::Pending) {
             return false;
         }
-        let news = self.status != Some(status) || self.error != error;
+        // That a collector begins well is what everybody expects.
+        let begins_well = self.status.is_none() && status == Status::Ok;
+        let news = !begins_well && (self.status != Some(status) || self.error != error);
         if self.status != Some(status) {
             self.status = Some(status);
             self.since = tick;
@@ -171,12 +173,13 @@ mod tests {
     #[test]
     fn news_is_a_change_of_status_or_of_what_went_wrong() {
         let mut health = Health::new();
-        assert!(health.note(Status::Ok, "", Wall(1)));
+        assert!(!health.note(Status::Ok, "", Wall(1)));
         assert!(!health.note(Status::Ok, "", Wall(2)));
         assert!(health.note(Status::Failed, "a", Wall(3)));
         assert!(health.note(Status::Failed, "b", Wall(4)));
         assert_eq!(health.since(), Wall(3));
         assert!(!health.note(Status::Backoff, "b", Wall(5)));
+        assert!(health.note(Status::Ok, "", Wall(6)));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 pub use super::sources::{Origin, Sources};
 
-/// The most words among which the nearest is looked for: a hostile manifest may have thousands of faults among
-/// thousands of words.
+/// The most words among which the nearest is looked for: a hostile manifest may have thousands of faults among thousands of
+/// words.
 const MAX_KNOWN: usize = 256;
 
 /// The most words that are listed as allowed: what fits some lines.

@@ -1,7 +1,7 @@
 //! The texts that faults point into, and how a line of them is shown.
 //!
-//! Promises that the text of a secret is never shown: what was checked as one is hidden by its place, and before
-//! anything is checked, in a fault of syntax, what stands behind a key that sounds like one.
+//! Promises that the text of a secret is never shown: what was checked as one is hidden by its place, and before anything is
+//! checked, in a fault of syntax, what stands behind a key that sounds like one.
 
 use std::ops::Range;
 
@@ -91,8 +91,7 @@ impl Sources {
         self.list.get(source).map_or("unknown source", |source| source.name.as_str())
     }
 
-    /// `FILE:LINE:COLUMN`, both from 1 and the column in characters; only the name where the text is empty or has no
-    /// lines.
+    /// `FILE:LINE:COLUMN`, both from 1 and the column in characters; only the name where the text is empty or has no lines.
     #[must_use]
     pub fn place(&self, origin: Origin) -> String {
         match self.list.get(origin.source) {

@@ -121,8 +121,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Drops what was parsed, or leaks it. The parser bounds inline tables to 80 and the keys of a path to 80, which
-    /// lets 6400 tables nest, and dropping those recurses past the end of a 2 MiB stack.
+    /// Drops what was parsed, or leaks it. The parser bounds inline tables to 80 and the keys of a path to 80, which lets
+    /// 6400 tables nest, and dropping those recurses past the end of a 2 MiB stack.
     fn part_with<T>(&self, parsed: T) {
         if self.too_deep {
             std::mem::forget(parsed);

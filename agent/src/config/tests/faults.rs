@@ -1,7 +1,5 @@
 //! Bad configs, and what the operator sees: `bad/NAME.toml` with `bad/NAME.expected`.
 
-use proptest::prelude::*;
-
 use super::*;
 
 #[track_caller]
@@ -66,27 +64,3 @@ fn secret_stays_out_of_faults_however_it_was_given() {
     let told = place.plan().unwrap_err();
     assert!(told.contains("`token` is a list") && !told.contains("hunter2"), "{told}");
 }
-
-#[test]
-fn there_are_bounds_to_what_a_config_may_name() {
-    let sinks: String = (0..=64).map(|at| format!("[sinks.s{at}]\ntype = \"file\"\npath = \"/{at}\"\n")).collect();
-    assert!(Place::new(&sinks).plan().unwrap_err().contains("more than 64 sinks"));
-    let collectors: String = (0..=1000).map(|at| format!("[collectors.c{at}]\n")).collect();
-    assert!(Place::new(&collectors).plan().unwrap_err().contains("more than 1000 collectors"));
-}
-
-proptest! {
-    #[test]
-    fn no_config_makes_the_agent_panic(cut in 0..BAD.len(), length in 0..40usize, put in "[a-z0-9\\[\\]{}=\".,\n $:?-]{0,16}") {
-        let end = (cut + length).min(BAD.len());
-        if BAD.is_char_boundary(cut) && BAD.is_char_boundary(end) {
-            let place = Place::new(&format!("{}{put}{}", &BAD[..cut], &BAD[end..])).and("a.toml", &BAD[cut..end]);
-            if let Err(told) = place.plan() {
-                prop_assert!(!told.is_empty());
-            }
-        }
-    }
-}
-
-const BAD: &str =
-    concat!(include_str!("bad/agent.toml"), include_str!("bad/sinks.toml"), include_str!("bad/collectors.toml"));

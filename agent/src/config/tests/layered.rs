@@ -95,25 +95,6 @@ fn drop_in_is_at_fault_by_what_it_says_too_and_the_file_below_is_failed_with_it(
 }
 
 #[test]
-fn drop_in_that_takes_what_another_has_is_the_one_at_fault() {
-    let text = "[sinks.a]\ntype = \"file\"\npath = \"/a\"\n[sinks.b]\ntype = \"file\"\npath = \"/b\"\n";
-    let (config, plan) = Place::new(text).and("a.toml", "[sinks.a]\npath = \"/./b\"\n").plan().unwrap();
-    assert_eq!(config.left_out()[0].faults[0].message, "sink `a` writes to /b, as sink `b` does");
-    assert_eq!(
-        plan.sinks.iter().map(|sink| (sink.name.as_str(), sink.kind.is_ok())).collect::<Vec<_>>(),
-        [("b", true), ("a", false)]
-    );
-}
-
-#[test]
-fn name_that_is_the_fault_gets_no_section() {
-    let text = "[collectors.agent]\n[collectors.host]\n[collectors.cpu]\n[sinks.\"A b\"]\ntype = \"stdout\"\n";
-    let (_, plan) = Place::new("").and("a.toml", text).plan().unwrap();
-    assert_eq!(plan.failed().map(|(collector, _)| collector.name.as_str()).collect::<Vec<_>>(), ["cpu"]);
-    assert!(plan.sinks.iter().all(|sink| sink.kind.is_ok()));
-}
-
-#[test]
 fn strict_refuses_what_would_be_left_out() {
     for text in ["x = ", "[nonsense]", "[collectors.cpu]\nintervall = 1", "agent.interval = \"x\""] {
         let place = Place::new("agent.strict = true").and("a.toml", text);

@@ -75,8 +75,8 @@ fn available(path: &str, name: &str, rest: &str) -> Available {
     Available { path: PathBuf::from(path), manifest: Arc::new(manifest) }
 }
 
-/// cpu; network with two options; slow, which likes to be read every minute; needy, which needs an option; another at a
-/// path; and one that cannot be loaded.
+/// cpu; network with two options; slow, which likes to be read every minute; needy, which needs an option; another at a path; and
+/// one that cannot be loaded.
 pub(super) fn plugins() -> Plugins {
     let lib = |name: &str, rest: &str| available(&format!("/lib/libperfwatch_{name}.so"), name, rest);
     Plugins {

@@ -8,8 +8,7 @@ use super::super::tree;
 use super::metrics::{Draft, Place};
 use super::{Derivation, Kind, Metric, Reader, Source, ValueType};
 
-/// The most counters in one `of` or `over`. The kernel has ten columns of CPU time, and their sum is the longest we
-/// know.
+/// The most counters in one `of` or `over`. The kernel has ten columns of CPU time, and their sum is the longest we know.
 pub const MAX_OPERANDS: usize = 64;
 
 /// The operands of a derivation, by name.

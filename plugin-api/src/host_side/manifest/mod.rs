@@ -1,9 +1,8 @@
 //! `plugin.toml`: what a plugin says of itself before any of its code runs.
 //!
-//! Promises a [`Manifest`] that is resolved and consistent (every operand, condition and name checked, every `rate` an
-//! entry of its own), or every fault with its line. The grammar is frozen in contract 1.0 and all its vocabularies are
-//! closed. Of a newer minor contract unknown keys are passed over and unknown words refused, as what they mean cannot
-//! be guessed.
+//! Promises a [`Manifest`] that is resolved and consistent (every operand, condition and name checked, every `rate` an entry of
+//! its own), or every fault with its line. The grammar is frozen in contract 1.0 and all its vocabularies are closed. Of a
+//! newer minor contract unknown keys are passed over and unknown words refused, as what they mean cannot be guessed.
 //!
 #![doc = include_str!("grammar.md")]
 
@@ -155,8 +154,8 @@ pub enum Source {
     Derived(Derivation),
 }
 
-/// `scale` × the growth of the counters `of` over the growth of the counters `over`. The indices are into the list that
-/// the entry itself stands in, and all are reported counters.
+/// `scale` × the growth of the counters `of` over the growth of the counters `over`. The indices are into the list that the entry
+/// itself stands in, and all are reported counters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
     /// The counters whose growth is summed.
@@ -205,8 +204,7 @@ impl Manifest {
     /// Reads a `plugin.toml`.
     ///
     /// # Errors
-    /// Every fault of it; only the first of a contract that cannot be read, and only those of syntax where there are
-    /// any.
+    /// Every fault of it; only the first of a contract that cannot be read, and only those of syntax where there are any.
     pub fn parse(text: &str) -> Result<Manifest, Vec<Fault>> {
         if text.len() > MAX_MANIFEST_BYTES {
             let message = format!("manifest has {} bytes, more than {MAX_MANIFEST_BYTES}", text.len());
@@ -217,7 +215,7 @@ impl Manifest {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let mut reader = Reader { contract, options: Vec::new(), named: Vec::new(), faults };
+        let mut reader = Reader { contract, options: Vec::new(), faults };
         let manifest = reader.manifest(&document);
         if reader.faults.is_empty() { Ok(manifest) } else { Err(reader.faults) }
     }
@@ -233,8 +231,6 @@ impl Manifest {
 struct Reader {
     contract: Contract,
     options: Vec<OptionSpec>,
-    /// The names of all options, of those at fault too.
-    named: Vec<String>,
     faults: Vec<Fault>,
 }
 
@@ -246,9 +242,6 @@ impl Reader {
         let unknown_type = |fault: Fault, word: &str| {
             if contract.is_newer() { contract.needed(fault) } else { fault.among(word, super::options::type_words()) }
         };
-        let options = root.table_of("options", &mut Vec::new());
-        self.named =
-            options.map_or_else(Vec::new, |table| table.entries.iter().map(|entry| entry.key.clone()).collect());
         self.options = super::options::declared(&root, contract.is_newer(), &unknown_type, &mut self.faults);
         let plugin = self.plugin(&root);
         let metrics = self.scalars(&root);
@@ -279,7 +272,6 @@ impl Reader {
         for (word, origin) in keys.texts("when", &mut self.faults) {
             let (name, is) = word.strip_prefix('!').map_or((word, true), |name| (name, false));
             match self.options.iter().find(|option| option.name == name) {
-                None if self.named.iter().any(|named| named == name) => {}
                 None => {
                     let fault = Fault::new(origin, format!("`when` names no option `{name}`"));
                     self.faults.push(fault.among(name, self.options.iter().map(|option| option.name.as_str())));

@@ -14,8 +14,7 @@ pub(super) const KEYS: [&str; 9] =
 /// The words of `kind`. `sink` is reserved.
 const KINDS: [&str; 1] = ["collector"];
 
-/// The bounds of an interval, which a collector's own key has too: below is what no reading is worth, above is no
-/// monitoring.
+/// The bounds of an interval, which a collector's own key has too: below is what no reading is worth, above is no monitoring.
 pub const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
 
 impl Reader {

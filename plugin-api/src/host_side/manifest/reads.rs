@@ -1,5 +1,7 @@
 //! `reads`: what a plugin wants to reach, so that it can be granted or refused before it runs.
 
+use std::fmt;
+
 use super::super::fault::{Fault, Origin};
 use super::super::keys::Keys;
 use super::super::options::{OptionType, OptionValue, Scalar, Settings};
@@ -44,6 +46,15 @@ pub(super) const PREFIXES: [(&str, ReadKind); 6] = [
     ("exec", ReadKind::Exec),
     ("cap", ReadKind::Capability),
 ];
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match PREFIXES.iter().find(|(_, kind)| *kind == self.kind) {
+            Some((prefix, _)) => write!(f, "{prefix}:{}", self.target),
+            None => f.write_str(&self.target),
+        }
+    }
+}
 
 const OPENS: &str = "${options.";
 
@@ -131,9 +142,6 @@ impl Reader {
                 return None;
             };
             let Some(option) = self.options.iter().find(|option| option.name == name) else {
-                if self.named.iter().any(|named| named == name) {
-                    return None;
-                }
                 let fault = Fault::new(origin, format!("`{target}` names no option `{name}`"));
                 self.faults.push(fault.among(name, self.options.iter().map(|option| option.name.as_str())));
                 return None;

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use super::super::fault::{Fault, Origin, Sources};
 use super::super::tree::{Data, Entry, Table, Value};
@@ -13,8 +12,8 @@ use super::{OptionSpec, OptionType, OptionValue, Presence, Scalar, Setting, Sett
 /// How the file of a secret is read. The check itself touches nothing outside.
 pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
-/// Checks what is given against what is declared, fills in defaults, and tells every fault. `at` is where a missing
-/// option is told. The places of secrets are hidden in `sources`.
+/// Checks what is given against what is declared, fills in defaults, and tells every fault. `at` is where a missing option is
+/// told. The places of secrets are hidden in `sources`.
 pub fn check(
     specs: &[OptionSpec],
     given: &Table,
@@ -182,9 +181,6 @@ pub(super) fn read(spec: &OptionSpec, scalar: Scalar, value: &Value) -> Result<O
         }
         (Scalar::Duration, Data::String(text)) => units::duration(text).map(OptionValue::Duration),
         (Scalar::Size, Data::String(text)) => units::size(text).map(OptionValue::Size),
-        // 0 needs no unit, and so no quotes.
-        (Scalar::Duration, Data::Integer(0)) => Some(OptionValue::Duration(Duration::ZERO)),
-        (Scalar::Size, Data::Integer(0)) => Some(OptionValue::Size(0)),
         (Scalar::Integer, Data::Integer(number)) => Some(OptionValue::Integer(*number)),
         (Scalar::Float, Data::Float(number)) if number.is_finite() => Some(OptionValue::Float(*number)),
         (Scalar::Float, Data::Integer(number)) => Some(OptionValue::Float(*number as f64)),

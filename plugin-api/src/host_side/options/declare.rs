@@ -26,8 +26,8 @@ const SCALARS: [(&str, Scalar); 9] = [
 pub(in crate::host_side) const KEYS: [&str; 9] =
     ["type", "description", "default", "required", "optional", "min", "max", "words", "values"];
 
-/// Reads the declared options below the key `options` of a document. `unknown_type` words the fault of a type that this
-/// version does not know.
+/// Reads the declared options below the key `options` of a document. `unknown_type` words the fault of a type that this version
+/// does not know.
 pub(in crate::host_side) fn declared(
     document: &Keys<'_>,
     lenient: bool,

@@ -1,9 +1,7 @@
-//! The option vocabulary: what a plugin, a sink and the agent itself declare of their keys, and the one check of what
-//! is given.
+//! The option vocabulary: what a plugin, a sink and the agent itself declare of their keys, and the one check of what is given.
 //!
-//! Promises that a value which passed [`check`] is of its declared type and range, with its default filled in, and
-//! knows where it was written; and that every fault is told at once. Refuses unknown keys: a key that does nothing is a
-//! mistake.
+//! Promises that a value which passed [`check`] is of its declared type and range, with its default filled in, and knows
+//! where it was written; and that every fault is told at once. Refuses unknown keys: a key that does nothing is a mistake.
 
 mod check;
 mod declare;
@@ -185,8 +183,8 @@ impl Settings {
         values.iter().filter_map(OptionValue::text).collect()
     }
 
-    /// The text that crosses to a plugin: a JSON object, names with dots nested, durations as integers of nanoseconds
-    /// and sizes of bytes.
+    /// The text that crosses to a plugin: a JSON object, names with dots nested, durations as integers of nanoseconds and sizes
+    /// of bytes.
     #[must_use]
     pub fn json(&self) -> String {
         let mut root = Map::new();

@@ -66,6 +66,7 @@ fn described(spec: &OptionSpec) -> String {
     format!("{}{}{}", spec.description, told(&spec.min, "at least"), told(&spec.max, "at most"))
 }
 
+/// Patterns admit `${VAR}`, which is filled in before the check.
 fn one(spec: &OptionSpec, scalar: Scalar) -> Json {
     let mut schema = match scalar {
         Scalar::String => json!({"type": "string"}),
@@ -74,8 +75,10 @@ fn one(spec: &OptionSpec, scalar: Scalar) -> Json {
         Scalar::Integer => json!({"type": "integer"}),
         Scalar::Float => json!({"type": "number"}),
         Scalar::Bool => json!({"type": "boolean"}),
-        Scalar::Duration => united(r"0|(\s*\d+\s*[A-Za-zµ]+\s*)+"),
-        Scalar::Size => united(r"\s*(0|\d+(\.\d{1,9})?\s*([KMGT]iB|[kMGT]?B))\s*"),
+        Scalar::Duration => json!({"type": "string", "pattern": r"^(0|(\s*\d+\s*[A-Za-zµ]+\s*)+|.*\$\{.*)$"}),
+        Scalar::Size => {
+            json!({"type": "string", "pattern": r"^(\s*(0|\d+(\.\d{1,9})?\s*([KMGT]iB|[kMGT]?B))\s*|.*\$\{.*)$"})
+        }
         Scalar::Enum => json!({"enum": spec.values}),
     };
     if matches!(scalar, Scalar::Integer | Scalar::Float) {
@@ -86,12 +89,6 @@ fn one(spec: &OptionSpec, scalar: Scalar) -> Json {
         }
     }
     if spec.words.is_empty() { schema } else { json!({"anyOf": [schema, {"enum": spec.words}]}) }
-}
-
-/// A number with its unit. `${VAR}` is filled in before the check, and of integers 0 alone needs no unit.
-fn united(pattern: &str) -> Json {
-    let pattern = format!(r"^({pattern}|.*\$\{{.*)$");
-    json!({"type": ["string", "integer"], "minimum": 0, "maximum": 0, "pattern": pattern})
 }
 
 /// A value as it is written in a config, where durations and sizes are strings.

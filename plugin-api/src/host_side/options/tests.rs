@@ -138,7 +138,6 @@ fn values_are_asked_for_by_their_type() {
     assert_eq!(settings.texts("mounts"), ["/a"]);
     assert!(settings.is_on("per_core") && !settings.is_on("name") && !settings.is_on("nothing"));
     assert_eq!(good("every = \"host\"").duration("every"), None);
-    assert_eq!(good("rotate = { size = 0, every = 0 }").duration("rotate.every"), Some(Duration::ZERO));
 }
 
 #[test]

@@ -32,8 +32,8 @@ const DURATION_UNITS: [(&str, u128); 7] = [
     ("ns", 1),
 ];
 
-/// Reads a duration. Every one needs a unit, but for `0`. None is longer than 2^63 ns (292 years), as it crosses to
-/// plugins as an integer of nanoseconds.
+/// Reads a duration. Every one needs a unit, but for `0`. None is longer than 2^63 ns (292 years), as it crosses to plugins as an
+/// integer of nanoseconds.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let duration = humantime::parse_duration(text).ok()?;
@@ -59,8 +59,7 @@ pub fn size(text: &str) -> Option<u64> {
     i64::try_from(bytes).ok()?.try_into().ok()
 }
 
-/// A duration as it is written: `1d`, where humantime would say `1day`, and nothing longer, as a month is no length of
-/// time.
+/// A duration as it is written: `1d`, where humantime would say `1day`, and nothing longer, as a month is no length of time.
 #[must_use]
 pub fn duration_text(duration: Duration) -> String {
     let mut rest = duration.as_nanos();

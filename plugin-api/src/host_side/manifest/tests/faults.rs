@@ -263,15 +263,6 @@ fn faults_of_when() {
 }
 
 #[test]
-fn what_names_an_option_at_fault_is_not_told_too() {
-    let option = option("type = \"boll\"\ndefault = true");
-    one(
-        &format!("reads = [\"/x/${{options.o}}\"]\n{option}\n{}", metric("unit = \"1\"\nwhen = \"o\"")),
-        "8:8: unknown type `boll` of option `o`",
-    );
-}
-
-#[test]
 fn faults_of_a_derivation() {
     let derive = |keys: &str| metric(&format!("unit = \"1\"\nderive = {keys}"));
     one(&derive("1"), "8:10: `derive` of metric `a` is an integer");

@@ -1,0 +1,328 @@
+//! From a configuration to what runs: reads it, finds the plugins, plans; then loads the libraries and opens the sinks.
+//!
+//! Up to [`Setup::read`] no code of a plugin has run, so that `check` and `plugins` stop there.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plugin_api::host_side::door::Module;
+use plugin_api::host_side::roots::Roots;
+use tokio::sync::Notify;
+
+use crate::assemble::{self, Timing};
+use crate::config::layers::Environment;
+use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
+use crate::config::{Config, Refused};
+use crate::own::Sources;
+use crate::plugin::find::{Found, find, folders};
+use crate::plugin::known::{Bundled, Known};
+use crate::plugin::trust::Authority;
+use crate::schedule::ledger::Ledger;
+use crate::schedule::tick::Recruit;
+use crate::sink::Sink;
+use crate::sink::encode::json::Json;
+use crate::sink::encode::table::Table;
+use crate::sink::file::{FileSettings, FileSink};
+use crate::sink::stdout::{self, Stdout};
+use crate::sink::worker::Worker;
+use crate::snapshot::{Identity, Schema};
+
+/// How often the agent reads itself.
+const OWN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why nothing runs.
+#[derive(Debug)]
+pub enum SetupError {
+    /// The configuration is wrong.
+    Config(Box<Refused>),
+    /// Plugins that must not be missing cannot be had; or there are none at all. Each in one line.
+    Unavailable(Vec<String>),
+    /// A sink cannot be opened.
+    Sink {
+        /// Its name.
+        name: String,
+        /// Why.
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// No sink is left to write to.
+    NoSink,
+    /// Threads, descriptors or random numbers have run out.
+    System(&'static str, std::io::Error),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::Config(refused) => refused.fmt(f),
+            SetupError::Unavailable(lines) => f.write_str(&lines.join("\n")),
+            SetupError::Sink { name, .. } => write!(f, "could not open sink `{name}`"),
+            SetupError::NoSink => {
+                f.write_str("no sink is left to write to: those of the configuration are at fault or not enabled")
+            }
+            SetupError::System(what, _) => write!(f, "could not {what}"),
+        }
+    }
+}
+
+impl Error for SetupError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            SetupError::Sink { cause, .. } => Some(&**cause),
+            SetupError::System(_, cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+/// A configuration, and the plugins that it finds.
+pub struct Setup {
+    /// What was read.
+    pub config: Config,
+    /// What runs.
+    pub plan: Plan,
+    /// What the plugin folders hold.
+    pub found: Found,
+    /// The libraries that the configuration names by their path.
+    pub at_paths: Vec<Known>,
+    authority: Authority,
+}
+
+impl Setup {
+    /// Reads the configuration at `path`, or where it is by default, and looks for plugins.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn read(path: Option<&Path>) -> Result<Setup, SetupError> {
+        Setup::of(Config::read(path, Environment::of_process()))
+    }
+
+    fn of(config: Result<Config, Refused>) -> Result<Setup, SetupError> {
+        let refused = |refused| SetupError::Config(Box::new(refused));
+        let mut config = config.map_err(refused)?;
+        let (authority, bundled) = (Authority::of_this_agent(), Bundled::of_this_agent());
+        let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
+        let (mut at_paths, mut plugins) = (Vec::new(), Plugins::default());
+        plugins.found = found.plugins.iter().map(available).collect();
+        plugins.searched.clone_from(&found.searched);
+        for path in config.plugin_paths() {
+            match Known::read(&path, &bundled).and_then(|known| Ok((known.may_be_loaded(&authority)?, known))) {
+                Ok((doubts, known)) => {
+                    at_paths.push(known);
+                    found.doubts.extend(doubts);
+                }
+                Err(fault) => plugins.unavailable.push(unavailable(&fault)),
+            }
+        }
+        plugins.at_paths = at_paths.iter().map(available).collect();
+        plugins.unavailable.extend(found.faults.iter().map(unavailable));
+        let plan = config.plan(&plugins).map_err(refused)?;
+        Ok(Setup { config, plan, found, at_paths, authority })
+    }
+
+    /// What an operator wants to be told of the configuration and the plugins, a line each; the flag says whether it is a fault.
+    pub fn remarks(&self) -> Vec<(bool, String)> {
+        let mut remarks = Vec::new();
+        for left_out in self.config.left_out() {
+            let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
+            remarks.push((true, format!("{} is left out:\n{refused}", left_out.path)));
+        }
+        for fault in &self.found.faults {
+            remarks.push((true, assemble::chain(fault)));
+        }
+        for doubt in &self.found.doubts {
+            remarks.push((true, doubt.to_string()));
+        }
+        for (collector, why) in self.plan.failed() {
+            remarks.push((true, format!("collector {}: {why}", collector.name)));
+        }
+        for shadowed in &self.found.shadowed {
+            let (path, by) = (shadowed.path.display(), shadowed.by.display());
+            remarks.push((false, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
+        }
+        remarks.extend(self.plan.notes.iter().map(|note| (false, note.clone())));
+        remarks
+    }
+
+    /// Whether anything is there to run.
+    ///
+    /// # Errors
+    /// A required plugin cannot be had, or no collector is configured or found.
+    pub fn can_run(&self) -> Result<(), SetupError> {
+        let missed =
+            self.plan.missed().map(|(collector, why)| format!("collector {} is required: {why}", collector.name));
+        let mut missed: Vec<_> = missed.collect();
+        if self.plan.collectors.is_empty() {
+            missed.push(self.nothing());
+        }
+        if missed.is_empty() { Ok(()) } else { Err(SetupError::Unavailable(missed)) }
+    }
+
+    fn nothing(&self) -> String {
+        let searched: Vec<_> = self.found.searched.iter().map(|folder| folder.display().to_string()).collect();
+        let searched = if searched.is_empty() { "no folder of plugins is there".into() } else { searched.join(", ") };
+        if self.found.plugins.is_empty() {
+            format!("no plugin is found, in: {searched}; name a folder in agent.plugin_dirs")
+        } else {
+            "no collector runs: agent.collect is \"named\" and no table [collectors.NAME] names one".into()
+        }
+    }
+
+    fn known(&self, path: &Path) -> Option<&Known> {
+        self.at_paths.iter().chain(&self.found.plugins).find(|known| known.path == path)
+    }
+
+    /// The schema of a collector; of nothing where its plugin cannot be had.
+    pub fn schema(collector: &CollectorPlan) -> Schema {
+        match &collector.plugin {
+            Ok(plugin) => Schema::new(Arc::clone(&plugin.manifest), |option| plugin.options.is_on(option)),
+            Err(_) => Schema::of_nothing(),
+        }
+    }
+
+    /// Loads the libraries and makes what the schedule needs of each collector. `timing` may have the last word.
+    ///
+    /// # Errors
+    /// A required plugin cannot be loaded.
+    pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<Vec<Recruit>, SetupError> {
+        let root = &self.plan.agent.host_root;
+        let roots = Arc::new(roots(root).map_err(|why| SetupError::Unavailable(vec![why]))?);
+        let offset = self.offset();
+        let mut modules: HashMap<&Path, Result<Module, String>> = HashMap::new();
+        let (mut recruits, mut missed) = (Vec::new(), Vec::new());
+        for collector in &self.plan.collectors {
+            let timing = timing(Timing { interval: collector.interval, offset, timeout: collector.timeout });
+            let plugin = match &collector.plugin {
+                Ok(plugin) => plugin,
+                Err(why) => {
+                    recruits.push(assemble::hopeless(&collector.name, timing, why.clone()));
+                    continue;
+                }
+            };
+            let module = modules.entry(&plugin.path).or_insert_with(|| self.load(&plugin.path));
+            if let Err(why) = module {
+                tracing::error!(collector = collector.name, "{why}");
+                if collector.required {
+                    missed.push(format!("collector {} is required: {why}", collector.name));
+                }
+            }
+            let (manifest, options) = (&plugin.manifest, &plugin.options);
+            recruits.push(assemble::recruit(&collector.name, manifest, options, timing, &roots, module.clone()));
+        }
+        if missed.is_empty() { Ok(recruits) } else { Err(SetupError::Unavailable(missed)) }
+    }
+
+    fn load(&self, path: &Path) -> Result<Module, String> {
+        let known = self.known(path).ok_or_else(|| format!("{}: it was not looked at", path.display()))?;
+        assemble::load(known, &self.authority, &self.plan.agent.state_dir)
+            .map_err(|why| format!("{}: {why}", path.display()))
+    }
+
+    /// The `agent` section, which reads the books and the queues of these sinks.
+    pub fn own(&self, ledger: &Arc<Ledger>, sinks: &[Worker], timing: &dyn Fn(Timing) -> Timing) -> Recruit {
+        let timeout = Duration::from_secs(1);
+        let timing = timing(Timing { interval: OWN_INTERVAL, offset: self.offset(), timeout });
+        let sinks = sinks.iter().map(|sink| (Arc::clone(&sink.name), Arc::clone(&sink.queue))).collect();
+        assemble::own(timing, Sources { ledger: Arc::clone(ledger), sinks })
+    }
+
+    fn offset(&self) -> Duration {
+        let machine_id = std::fs::read_to_string(self.plan.agent.host_root.join("etc/machine-id")).ok();
+        self.plan.agent.offset.resolve(machine_id.as_deref(), self.plan.agent.interval)
+    }
+
+    /// Opens the sinks and puts them to work. `closed` is told when the last of them has lost its reader.
+    ///
+    /// # Errors
+    /// One cannot be opened, or none is left.
+    pub fn sinks(&self, output: &File, closed: &Arc<Notify>) -> Result<Vec<Worker>, SetupError> {
+        let mut opened: Vec<(&str, Box<dyn Sink>)> = Vec::new();
+        for sink in &self.plan.sinks {
+            match &sink.kind {
+                Ok(kind) => opened.push((&sink.name, open(sink, *kind, output)?)),
+                Err(why) => tracing::error!(sink = sink.name, "{why}"),
+            }
+        }
+        let left = Arc::new(AtomicUsize::new(opened.len()));
+        if opened.is_empty() {
+            return Err(SetupError::NoSink);
+        }
+        let start = |(name, sink): (&str, Box<dyn Sink>)| {
+            let (closed, left) = (Arc::clone(closed), Arc::clone(&left));
+            let on_closed = Box::new(move || {
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    closed.notify_one();
+                }
+            });
+            Worker::start(name.into(), sink, on_closed).map_err(|cause| SetupError::System("start a thread", cause))
+        };
+        opened.into_iter().map(start).collect()
+    }
+
+    /// Who the snapshots are of.
+    ///
+    /// # Errors
+    /// No random number is to be had.
+    pub fn identity(&self) -> Result<Identity, SetupError> {
+        let mut bytes = [0u8; 16];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .map_err(|cause| SetupError::System("get a random number", cause.into()))?;
+        let run = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let agent = &self.plan.agent;
+        let host = agent.hostname.clone().or_else(|| host_name(&agent.host_root));
+        Ok(Identity { host, run, labels: agent.labels.clone() })
+    }
+}
+
+fn available(known: &Known) -> Available {
+    Available { path: known.path.clone(), manifest: Arc::clone(&known.manifest) }
+}
+
+fn unavailable(fault: &crate::plugin::known::Fault) -> Unavailable {
+    Unavailable { path: fault.path.clone(), reason: assemble::chain(&fault.problem) }
+}
+
+/// The roots of the measured host. A captured one of a test has a `statvfs.toml`, which no mounted host has at its root.
+fn roots(root: &Path) -> Result<Roots, String> {
+    if root != Path::new("/") && root.join("statvfs.toml").exists() {
+        Roots::captured(root)
+    } else {
+        Ok(Roots::new(root))
+    }
+}
+
+/// The host's own name; under a host root what its `etc/hostname` says, since this process's is the container's.
+fn host_name(root: &Path) -> Option<String> {
+    let name = if root == Path::new("/") {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    } else {
+        std::fs::read_to_string(root.join("etc/hostname")).ok()?
+    };
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn open(sink: &SinkPlan, kind: SinkKind, output: &File) -> Result<Box<dyn Sink>, SetupError> {
+    let failed = |cause| SetupError::Sink { name: sink.name.clone(), cause };
+    match kind {
+        SinkKind::Stdout(format) => {
+            let output = output.try_clone().map_err(|cause| failed(cause.into()))?;
+            let table = match format {
+                Format::Json => false,
+                Format::Table => true,
+                Format::Auto => rustix::termios::isatty(&output),
+            };
+            let format = if table { stdout::Format::Table(Table) } else { stdout::Format::Json(Json::default()) };
+            Ok(Box::new(Stdout::new(output, format)))
+        }
+        SinkKind::File => {
+            let settings: FileSettings =
+                serde_json::from_str(&sink.settings.json()).map_err(|cause| failed(cause.into()))?;
+            Ok(Box::new(FileSink::open(settings).map_err(|cause| failed(cause.into()))?))
+        }
+    }
+}
