@@ -271,3 +271,24 @@ fn value_is_written_as_toml_that_says_the_same() {
         .fold(String::new(), |text, setting| format!("{text}{} = {}\n", setting.name, setting.value.toml()));
     assert_eq!(good(&text).json(), good("labels = { \"a b\" = \"c\\\"d\" }\nname = \"\\u007f\"").json());
 }
+
+#[test]
+fn what_crosses_is_what_an_author_decodes() {
+    #[derive(serde::Deserialize)]
+    struct Rotate {
+        size: crate::options::Size,
+        every: Option<crate::options::Duration>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Options {
+        rotate: Rotate,
+        delays: Vec<crate::options::Duration>,
+        labels: std::collections::BTreeMap<String, String>,
+        share: Option<f64>,
+    }
+    let settings = good("delays = [\"1s\", \"2ms\"]\nrotate.size = \"1KiB\"\nlabels.a = \"b\"");
+    let options: Options = serde_json::from_str(&settings.json()).unwrap();
+    assert_eq!((options.rotate.size.0, options.rotate.every, options.share), (1024, None, None));
+    assert_eq!(options.delays.iter().map(|delay| delay.0).sum::<Duration>(), Duration::from_millis(1002));
+    assert_eq!(options.labels["a"], "b");
+}
