@@ -4,8 +4,8 @@
 //! read when it changed only, and what is known of a mount that is still there is kept.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -152,7 +152,7 @@ impl Mounts {
                 pace: if often { Duration::ZERO } else { SLOW_PACE },
                 device: device(mount, &self.host),
                 fstype: String::from_utf8_lossy(&mount.fstype).into(),
-                ..same.unwrap_or_else(|| Shown::new(mount))
+                ..same.unwrap_or_else(|| Shown::new(mount.id, Path::new(OsStr::from_bytes(&mount.point)).into()))
             });
         }
         self.shown.reverse();
@@ -160,10 +160,10 @@ impl Mounts {
 }
 
 impl Shown {
-    fn new(mount: &Mount) -> Shown {
+    pub(crate) fn new(id: u64, path: Arc<Path>) -> Shown {
         Shown {
-            id: mount.id,
-            path: PathBuf::from(OsString::from_vec(mount.point.clone())).into(),
+            id,
+            path,
             device: String::new(),
             fstype: String::new(),
             near: false,
@@ -207,5 +207,49 @@ fn has_changed(file: &ProcFile) -> bool {
     match poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
         Ok(_) => !watched[0].revents().is_empty(),
         Err(_) => true, // interrupted: reading once too often is no harm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_near(list: &str, id: u64) -> bool {
+        let mounts: Vec<Mount> =
+            mountinfo::mounts(list.as_bytes()).map(|mount| mount.expect("every line makes sense")).collect();
+        let by_id: HashMap<u64, &Mount> = mounts.iter().map(|mount| (mount.id, mount)).collect();
+        leads_through_memory(by_id[&id], &by_id)
+    }
+
+    #[test]
+    fn a_mount_is_near_where_its_whole_way_answers_from_memory() {
+        let list = "22 1 8:1 / / rw - ext4 /dev/sda1 rw
+23 22 0:30 / /tmp rw - tmpfs tmpfs rw
+24 23 8:2 / /tmp/x rw - xfs /dev/sda2 rw
+30 22 0:50 / /mnt/nfs rw - nfs4 server:/ rw
+31 30 8:3 / /mnt/nfs/usb rw - ext4 /dev/sdb1 rw
+32 22 0:60 / /pool rw - zfs tank rw
+";
+        assert!(is_near(list, 22) && is_near(list, 24));
+        assert!(!is_near(list, 30) && !is_near(list, 32), "it may have to ask others itself");
+        assert!(!is_near(list, 31), "its path leads through a server");
+    }
+
+    #[test]
+    fn a_way_that_leads_in_a_circle_has_an_end() {
+        let list = "22 23 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:2 / /a rw - ext4 /dev/sda2 rw\n24 24 8:3 / /b rw - ext4 /dev/sda3 rw\n";
+        for id in [22, 23, 24] {
+            is_near(list, id);
+        }
+    }
+
+    #[test]
+    fn a_plain_file_is_read_each_time_and_the_kernels_list_when_it_changed() {
+        let captured = tempfile::NamedTempFile::new().expect("a temporary file");
+        assert!(has_changed(&ProcFile::open(captured.path()).expect("it is there")));
+        let mut kernels = ProcFile::open("/proc/self/mountinfo").expect("every Linux has it");
+        kernels.read().expect("and it can be read");
+        has_changed(&kernels);
+        assert!((0..1000).any(|_| !has_changed(&kernels)), "mounts do not change all the time");
     }
 }
