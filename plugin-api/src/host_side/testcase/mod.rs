@@ -3,6 +3,7 @@
 //! ```text
 //! testcases/core_goes_offline/
 //!     options.toml            options of the collector, where the defaults are not meant
+//!     host                    the path, from this folder, of a captured host that lies under step 0
 //!     0/  proc/…  sys/…  statvfs.toml  expected.json
 //!     1/  proc/…  gone  seconds  expected.json
 //! ```
@@ -112,6 +113,10 @@ impl Run {
         }
         let section = Section::new(manifest, &settings);
         let host = Captured::new()?;
+        let under = case.join("host");
+        if under.exists() {
+            host.lay_over(&case.join(read(&under)?.trim()))?;
+        }
         Ok(Run { module, manifest: manifest.clone(), settings, host, roots: None, instance: None, section })
     }
 

@@ -111,3 +111,15 @@ fn options_are_checked_against_the_manifest() {
     let told = outcome(&[FIRST[0], FIRST[1], ("options.toml", "lines = 1\n")]).unwrap_err();
     assert!(told.contains("lines"), "{told}");
 }
+
+#[test]
+fn a_captured_host_lies_under_the_first_step() {
+    let captured = [("host", "hosts/vm\n"), ("hosts/vm/proc/lines", "10"), FIRST[1]];
+    assert_eq!(outcome(&captured), Ok(()));
+    assert_eq!(
+        outcome(&[("hosts/vm/proc/lines", "7"), captured[0], FIRST[0], FIRST[1]]),
+        Ok(()),
+        "a step lies over it"
+    );
+    assert!(outcome(&[("host", "hosts/none"), FIRST[1]]).unwrap_err().contains("hosts/none"));
+}
