@@ -1,11 +1,12 @@
 //! Plain data: what a tick measured, and what happened since the one before.
 //!
 //! Sections and snapshots are shared with the sinks and come back to the pools they were taken from, so that a steady
-//! tick allocates nothing. Nothing here reads, writes or sleeps, and but for [`read`], which is for those who have the
-//! JSON and want the data, nothing knows a format.
+//! tick allocates nothing. Nothing here reads, writes or sleeps, and but for [`read`] and [`describe`], which are for
+//! those who have the JSON, nothing knows a format.
 
 pub mod aggregate;
 pub mod derive;
+pub mod describe;
 #[cfg(test)]
 pub(crate) mod draft;
 pub mod pool;

@@ -11,6 +11,8 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Data, json};
 
 use super::*;
+use crate::snapshot::describe::json_schema;
+use crate::snapshot::describe::tests::validate;
 use crate::snapshot::draft::{Draft, schema};
 use crate::snapshot::read::AggregatedSnapshot;
 use crate::snapshot::{EventKind, Identity, Status};
@@ -542,6 +544,22 @@ proptest! {
         prop_assert_eq!(back.window_seconds, window.map(|window| f64::from(window) / 1000.0));
         prop_assert_eq!(back.timestamp, Some(Wall(1_795_491_005_000_112_000)));
         prop_assert_eq!(serde_json::to_value(&read).unwrap(), strict(&line));
+    }
+
+    #[test]
+    fn what_is_written_is_as_it_is_described(
+        known in any_known(), less in any::<bool>(), status in prop::sample::select(Status::ALL.to_vec()), errors in vec(any_text(), 2),
+    ) {
+        let mut draft = known.draft().row("mounts", &["/"], &[]).row_failed(&errors[0]).part_failed("fan", &errors[1]);
+        if less {
+            draft.schema = without_sockets();
+        }
+        let schema = Arc::clone(&draft.schema);
+        let mut section = draft.section("mock", 0);
+        (section.status, section.at) = (status, Some(Wall(1)));
+        let described = json_schema([("mock", &*schema)]);
+        let valid = validate(&strict(&line(&snapshot(vec![section]), 1)), &described);
+        prop_assert!(valid.is_ok(), "{}", valid.unwrap_err());
     }
 
     #[test]
