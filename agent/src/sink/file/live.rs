@@ -31,8 +31,8 @@ const TRIES: usize = 3;
 /// The open live file.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// Open for appending.
-    pub(super) file: File,
+    /// Open for appending; shared with who brings it to the disk after its time as the live file.
+    pub(super) file: Arc<File>,
     /// Where it lies.
     pub(super) place: Arc<Place>,
     /// Whether it is a regular file: then it is locked, repaired, watched and rotated.
@@ -53,11 +53,18 @@ impl Live {
             let Some((file, created)) = reach(&place.path)? else { continue };
             let meta = file.metadata().map_err(failed("examine", &place.path))?;
             if !meta.is_file() {
+                let file = Arc::new(file);
                 return Ok(Live { file, place, regular: false, len: 0, first: None, id: None });
             }
             lock::take(&file, &place.path)?;
-            let mut live =
-                Live { file, place: Arc::clone(&place), regular: true, len: meta.len(), first: None, id: None };
+            let mut live = Live {
+                file: Arc::new(file),
+                place: Arc::clone(&place),
+                regular: true,
+                len: meta.len(),
+                first: None,
+                id: None,
+            };
             // Whoever held the lock before may have put this very file aside.
             let id = (meta.dev(), meta.ino());
             if live.is_at_path(id) {
@@ -104,14 +111,6 @@ impl Live {
         self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 
-    /// Gives up the lock and the file, which is still to be brought to the disk.
-    pub(super) fn retire(self) -> File {
-        if let Err(error) = self.file.unlock() {
-            tracing::debug!(path = %self.place.path.display(), %error, "the lock goes with the file");
-        }
-        self.file
-    }
-
     fn is_at_path(&self, id: (u64, u64)) -> bool {
         fs::symlink_metadata(&self.place.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == id)
     }
@@ -156,6 +155,18 @@ impl Live {
             self.first = Some(first.or_else(|| meta.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH));
         }
         Ok(())
+    }
+}
+
+impl Drop for Live {
+    /// Gives up the lock by word and not just by closing: a child between its fork and its exec holds every open file
+    /// of ours a moment longer, and whoever opens the path next, this sink included, must not meet its own shadow.
+    fn drop(&mut self) {
+        if self.regular
+            && let Err(error) = self.file.unlock()
+        {
+            tracing::debug!(path = %self.place.path.display(), %error, "the lock goes with the file");
+        }
     }
 }
 

@@ -299,7 +299,7 @@ impl FileOutput {
         let now = rotated.or(self.tidied).or(live.first).unwrap_or(SystemTime::UNIX_EPOCH);
         let first = if rotated.is_some() { rotated } else { live.first };
         let (place, len) = (Arc::clone(&live.place), if rotated.is_some() { 0 } else { live.len });
-        self.ask_tidy(place, Some(live.retire()), first, len, now);
+        self.ask_tidy(place, Some(Arc::clone(&live.file)), first, len, now);
     }
 
     fn tidy_if_due(&mut self, now: SystemTime) {
@@ -312,7 +312,7 @@ impl FileOutput {
     fn ask_tidy(
         &mut self,
         place: Arc<place::Place>,
-        closed: Option<File>,
+        closed: Option<Arc<File>>,
         first: Option<SystemTime>,
         len: u64,
         now: SystemTime,
@@ -327,7 +327,7 @@ impl FileOutput {
 fn append(live: &Live, line: &[u8]) -> Result<(), (Cause, bool)> {
     let mut rest = line;
     let error = loop {
-        match (&live.file).write(rest) {
+        match (&*live.file).write(rest) {
             Ok(0) => break io::Error::from(ErrorKind::WriteZero),
             Ok(written) if written == rest.len() => return Ok(()),
             Ok(written) => rest = &rest[written..],

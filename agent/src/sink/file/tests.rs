@@ -280,6 +280,8 @@ fn a_second_sink_on_one_path_is_told_who_has_it() {
     assert!(error.starts_with(&format!("{} is being written by another ", file.display())), "{error}");
     put(&mut output, [MONDAY, MONDAY + 1]);
     FileOutput::open(small.clone()).expect_err("the file begun by a rotation is locked as well");
+    // As a child between its fork and its exec holds it.
+    let _inherited = output.live.as_ref().unwrap().file.try_clone().unwrap();
     output.close().unwrap();
     FileOutput::open(small).unwrap();
 }

@@ -27,7 +27,7 @@ pub(super) struct Request {
     /// Where.
     pub(super) place: Arc<Place>,
     /// A file that was closed for writing, to be brought to the disk.
-    pub(super) closed: Option<File>,
+    pub(super) closed: Option<Arc<File>>,
     /// The live file.
     pub(super) live: LiveShare,
     /// The second of the snapshot that asked.
