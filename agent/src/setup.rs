@@ -27,7 +27,6 @@ use crate::schedule::ledger::Ledger;
 use crate::schedule::tick::Recruit;
 use crate::sink::Sink;
 use crate::sink::encode::json::Json;
-use crate::sink::encode::table::Table;
 use crate::sink::file::{FileSettings, FileSink};
 use crate::sink::stdout::{self, Stdout};
 use crate::sink::worker::Worker;
@@ -311,12 +310,11 @@ fn open(sink: &SinkPlan, kind: SinkKind, output: &File) -> Result<Box<dyn Sink>,
     match kind {
         SinkKind::Stdout(format) => {
             let output = output.try_clone().map_err(|cause| failed(cause.into()))?;
-            let table = match format {
-                Format::Json => false,
-                Format::Table => true,
-                Format::Auto => rustix::termios::isatty(&output),
+            let format = match format {
+                Format::Auto => stdout::Format::auto(&output, true),
+                Format::Json => stdout::Format::Json(Json::default()),
+                Format::Table => stdout::Format::table(&output, true),
             };
-            let format = if table { stdout::Format::Table(Table) } else { stdout::Format::Json(Json::default()) };
             Ok(Box::new(Stdout::new(output, format)))
         }
         SinkKind::File => {

@@ -1,7 +1,6 @@
 //! `perfwatch once`: one snapshot with rates in it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use crate::schedule::ledger::Ledger;
 use crate::schedule::{INTERVALS, clock};
 use crate::setup::{Setup, SetupError};
 use crate::sink::encode::json::Json;
-use crate::sink::encode::table::Table;
+use crate::sink::stdout::{Format, Stdout};
+use crate::sink::{Sink as _, SinkError};
 use crate::snapshot::Snapshot;
 use crate::stdio;
 
@@ -79,18 +79,16 @@ fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupE
     Ok((output, last))
 }
 
-fn print(mut output: File, snapshot: &Snapshot, format: Option<Shape>) -> u8 {
-    let table = format.map_or_else(|| rustix::termios::isatty(&output), |format| format == Shape::Table);
-    let mut text = Vec::new();
-    if table {
-        Table.draw(snapshot, 0, &mut text);
-    } else {
-        Json::default().line(snapshot, 0, &mut text);
-    }
-    match output.write_all(&text) {
+fn print(output: File, snapshot: &Snapshot, format: Option<Shape>) -> u8 {
+    let format = match format {
+        None => Format::auto(&output, false),
+        Some(Shape::Json) => Format::Json(Json::default()),
+        Some(Shape::Table) => Format::table(&output, false),
+    };
+    match Stdout::new(output, format).accept(snapshot, 0) {
         Ok(()) => code::OK,
         // Whoever asked has gone.
-        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => code::OK,
-        Err(cause) => super::fail(&format!("could not write to standard output: {cause}")),
+        Err(SinkError::Closed) => code::OK,
+        Err(SinkError::Failed(cause)) => super::fail(&format!("could not write to standard output: {cause}")),
     }
 }
