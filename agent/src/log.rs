@@ -50,13 +50,11 @@ pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
     let log = Log { queue, lost: Arc::default() };
     let lost = Arc::clone(&log.lost);
     thread::Builder::new().name("log".into()).spawn(move || write(&lines, &lost))?;
-    // Colours are for terminals; NO_COLOR is https://no-color.org.
-    let colour =
-        rustix::termios::isatty(rustix::stdio::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(log.clone()).with_target(false);
+    // Colours would take the feature `ansi`; asking for them without it panics in a debug build.
     // Only where a log was started before, by a program that embeds the agent.
     let _ = match format {
-        Format::Text => tracing::subscriber::set_global_default(builder.with_ansi(colour).finish()),
+        Format::Text => tracing::subscriber::set_global_default(builder.with_ansi(false).finish()),
         Format::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
     };
     Ok(log)
