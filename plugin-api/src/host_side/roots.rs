@@ -4,6 +4,7 @@
 //! tests; a captured host answers for its mounts from its `statvfs.toml`, a table a mount.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,6 +14,9 @@ use abi_stable::std_types::{RResult, RSlice, RStr, RString};
 use super::manifest::{Manifest, Metric, Source};
 use crate::Level;
 use crate::abi::{Number, RawHost, RawSpace, Resolve, Root};
+
+/// The longest path that the kernel takes, its NUL included (linux/limits.h).
+const PATH_MAX: usize = 4096;
 
 /// Where a host's files are.
 #[derive(Debug)]
@@ -80,21 +84,34 @@ impl Roots {
                 None => Err(rustix::io::Errno::NOENT.raw_os_error()),
             };
         }
-        let joined;
-        let path = if self.foreign {
-            joined = self.host.join(path.strip_prefix("/").unwrap_or(path));
-            &*joined
-        } else {
-            path
-        };
-        let space = rustix::fs::statvfs(path).map_err(rustix::io::Errno::raw_os_error)?;
-        Ok(RawSpace {
-            total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
-            free_bytes: space.f_bfree.saturating_mul(space.f_frsize),
-            available_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-            inodes_total: space.f_files,
-            inodes_free: space.f_ffree,
-        })
+        if self.foreign {
+            return self.space_below(path);
+        }
+        rustix::fs::statvfs(path).map(space).map_err(rustix::io::Errno::raw_os_error)
+    }
+
+    /// Joined on the stack: this is on the path of a tick, where nothing is allocated.
+    fn space_below(&self, path: &Path) -> Result<RawSpace, i32> {
+        let parts = [self.host.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()];
+        let mut joined = [0; PATH_MAX];
+        let mut len = 0;
+        for part in parts {
+            let room = joined.get_mut(len..len + part.len()).ok_or(rustix::io::Errno::NAMETOOLONG.raw_os_error())?;
+            room.copy_from_slice(part);
+            len += part.len();
+        }
+        let path = CStr::from_bytes_until_nul(&joined).map_err(|_| rustix::io::Errno::NAMETOOLONG.raw_os_error())?;
+        rustix::fs::statvfs(path).map(space).map_err(rustix::io::Errno::raw_os_error)
+    }
+}
+
+fn space(found: rustix::fs::StatVfs) -> RawSpace {
+    RawSpace {
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        free_bytes: found.f_bfree.saturating_mul(found.f_frsize),
+        available_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        inodes_total: found.f_files,
+        inodes_free: found.f_ffree,
     }
 }
 

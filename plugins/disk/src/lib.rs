@@ -53,7 +53,7 @@ impl Collector for Disk {
                 Ok(())
             }
             (Ok(()), Err(error)) => {
-                out.part_failed("mountinfo", &error);
+                out.part_failed("mounts", &error);
                 Ok(())
             }
         }

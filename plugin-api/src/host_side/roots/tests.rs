@@ -149,3 +149,13 @@ fn captured_space_that_is_wrong_is_said() {
     assert_eq!(wrong("['/']\nerrno = 'x'\n"), "errno is not a number");
     assert!(captured("[").is_err());
 }
+
+#[test]
+fn the_space_of_a_mount_below_a_foreign_root_is_that_of_the_joined_path() {
+    let here = Roots::new(Path::new("/")).statvfs(Path::new("/proc")).unwrap();
+    assert_eq!(Roots::new(Path::new("/proc/1/..")).statvfs(Path::new("/1")).unwrap(), here);
+    let errno = |path: &str| Roots::new(Path::new("/proc")).statvfs(Path::new(path)).unwrap_err();
+    assert_eq!(errno("/no_such_folder"), rustix::io::Errno::NOENT.raw_os_error());
+    assert_eq!(errno(&"/x".repeat(PATH_MAX)), rustix::io::Errno::NAMETOOLONG.raw_os_error());
+    assert_eq!(errno(&format!("/{}", "x".repeat(PATH_MAX - 7))), rustix::io::Errno::NAMETOOLONG.raw_os_error());
+}
