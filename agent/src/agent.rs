@@ -37,7 +37,7 @@ pub struct Parts {
     pub snapshots: Option<u64>,
 }
 
-/// An agent that runs.
+/// An agent that runs. Dropped, it ends as well, and nobody waits for it.
 pub struct Agent {
     collection: Collection,
     stop: Stop,
@@ -108,6 +108,12 @@ impl Agent {
         let unwritten = self.sinks.iter().filter(|sink| !sink.wait(left()));
         let unwritten = unwritten.map(|sink| (Arc::clone(&sink.name), sink.queue.standing().depth)).collect();
         Ending { stuck, unwritten }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.stop();
     }
 }
 

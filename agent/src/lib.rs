@@ -5,6 +5,7 @@ pub mod agent;
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod embed;
 pub mod log;
 pub mod own;
 pub mod plugin;

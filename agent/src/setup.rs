@@ -101,6 +101,14 @@ impl Setup {
         Setup::of(Config::read(path, Environment::of_process()))
     }
 
+    /// The same of a configuration that is no file: of this text and the variables alone.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn of_text(text: &str) -> Result<Setup, SetupError> {
+        Setup::of(Config::of_text(text, Environment::of_process()))
+    }
+
     fn of(config: Result<Config, Refused>) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
@@ -235,20 +243,21 @@ impl Setup {
         self.plan.agent.offset.resolve(machine_id.as_deref(), self.plan.agent.interval)
     }
 
-    /// Opens the sinks and puts them to work. `closed` is told when the last of them has lost its reader.
+    /// Opens the sinks and puts them to work. `closed` is told when the last of them has lost its reader. Without an
+    /// `output`, in a program of somebody else, those of standard output are passed over, and there may be none at all.
     ///
     /// # Errors
     /// One cannot be opened, or none is left.
-    pub fn sinks(&self, output: &File, closed: &Arc<Notify>) -> Result<Vec<Worker>, SetupError> {
+    pub fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Vec<Worker>, SetupError> {
         let mut opened: Vec<(&str, Box<dyn Sink>)> = Vec::new();
         for sink in &self.plan.sinks {
             match &sink.kind {
-                Ok(kind) => opened.push((&sink.name, open(sink, *kind, output)?)),
+                Ok(kind) => opened.extend(open(sink, *kind, output)?.map(|open| (&*sink.name, open))),
                 Err(why) => tracing::error!(sink = sink.name, "{why}"),
             }
         }
         let left = Arc::new(AtomicUsize::new(opened.len()));
-        if opened.is_empty() {
+        if opened.is_empty() && output.is_some() {
             return Err(SetupError::NoSink);
         }
         let start = |(name, sink): (&str, Box<dyn Sink>)| {
@@ -305,22 +314,23 @@ fn host_name(root: &Path) -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn open(sink: &SinkPlan, kind: SinkKind, output: &File) -> Result<Box<dyn Sink>, SetupError> {
+fn open(sink: &SinkPlan, kind: SinkKind, output: Option<&File>) -> Result<Option<Box<dyn Sink>>, SetupError> {
     let failed = |cause| SetupError::Sink { name: sink.name.clone(), cause };
     match kind {
         SinkKind::Stdout(format) => {
+            let Some(output) = output else { return Ok(None) };
             let output = output.try_clone().map_err(|cause| failed(cause.into()))?;
             let format = match format {
                 Format::Auto => stdout::Format::auto(&output, true),
                 Format::Json => stdout::Format::Json(Json::default()),
                 Format::Table => stdout::Format::table(&output, true),
             };
-            Ok(Box::new(Stdout::new(output, format)))
+            Ok(Some(Box::new(Stdout::new(output, format))))
         }
         SinkKind::File => {
             let settings: FileSettings =
                 serde_json::from_str(&sink.settings.json()).map_err(|cause| failed(cause.into()))?;
-            Ok(Box::new(FileSink::open(settings).map_err(|cause| failed(cause.into()))?))
+            Ok(Some(Box::new(FileSink::open(settings).map_err(|cause| failed(cause.into()))?)))
         }
     }
 }

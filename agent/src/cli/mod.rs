@@ -5,6 +5,7 @@ mod config;
 mod once;
 mod plugins;
 mod run;
+mod schema;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -79,6 +80,9 @@ enum Command {
     /// The configuration that holds, its schema, its defaults
     #[command(subcommand)]
     Config(config::Config),
+    /// Print the JSON Schema of the snapshots, with the unit and kind of each metric
+    #[command(after_help = "Example: perfwatch schema | jq '.properties.memory.properties | map_values(.\"x-unit\")'")]
+    Schema,
 }
 
 impl Invocation {
@@ -124,6 +128,7 @@ pub fn main() -> u8 {
         Command::Check => check::check(invocation),
         Command::Plugins(plugins) => plugins::plugins(invocation, &plugins),
         Command::Config(config) => config::config(invocation, config),
+        Command::Schema => schema::schema(invocation),
     }
 }
 

@@ -53,7 +53,7 @@ fn start(setup: &Setup) -> Result<(Signals, Agent), SetupError> {
     let closed = Arc::new(Notify::new());
     let ledger = Arc::new(Ledger::default());
     let mut recruits = setup.recruits(&|timing| timing)?;
-    let sinks = setup.sinks(&output, &closed)?;
+    let sinks = setup.sinks(Some(&output), &closed)?;
     recruits.push(setup.own(&ledger, &sinks, &|timing| timing));
     let parts = Parts { identity: setup.identity()?, ledger, recruits, sinks, streams: Vec::new(), snapshots: None };
     let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;

@@ -16,6 +16,8 @@ use super::variables::{self, PREFIX, Variables};
 pub const SHIPPED: &str = include_str!("../../../config/perfwatch.toml");
 /// How the shipped config is named where one of its lines is told.
 pub const SHIPPED_NAME: &str = "built-in perfwatch.toml";
+/// How a config that is no file is named.
+const TEXT_NAME: &str = "config";
 /// Where the config is looked for when nobody says where.
 pub const SYSTEM_FILE: &str = "/etc/perfwatch/perfwatch.toml";
 /// The variable that says where.
@@ -79,9 +81,7 @@ pub enum Rank {
 
 /// Reads all layers, the lowest first.
 pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
-    let shipped = sources.add(SHIPPED_NAME, SHIPPED);
-    let (table, faults) = tree::parse(shipped, SHIPPED);
-    let mut layers = vec![Layer { source: shipped, rank: Rank::Whole, table, faults }];
+    let mut layers = vec![shipped(sources)];
     let named = environment.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = explicit.map(Path::to_owned).or(named);
     let path = named.clone().unwrap_or_else(|| PathBuf::from(SYSTEM_FILE));
@@ -101,6 +101,18 @@ pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut So
     }
     layers.push(of_variables(environment, sources));
     layers
+}
+
+/// The layers of a config that is a text and no file, the lowest first.
+pub fn of_text(text: &str, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
+    let given = |sources: &mut _| file(Path::new(TEXT_NAME), Ok(text.to_owned()), Rank::Whole, environment, sources);
+    vec![shipped(sources), given(sources), of_variables(environment, sources)]
+}
+
+fn shipped(sources: &mut Sources) -> Layer {
+    let source = sources.add(SHIPPED_NAME, SHIPPED);
+    let (table, faults) = tree::parse(source, SHIPPED);
+    Layer { source, rank: Rank::Whole, table, faults }
 }
 
 /// The secret in a file, without the newline that editors end it with.

@@ -87,6 +87,20 @@ impl Config {
     pub fn read(explicit: Option<&Path>, environment: Environment) -> Result<Config, Refused> {
         let mut sources = Sources::default();
         let layers = layers::read(explicit, &environment, &mut sources);
+        Config::of_layers(layers, sources, environment)
+    }
+
+    /// The same of a text in the place of all files.
+    ///
+    /// # Errors
+    /// It is no TOML, or a variable fills nothing in.
+    pub fn of_text(text: &str, environment: Environment) -> Result<Config, Refused> {
+        let mut sources = Sources::default();
+        let layers = layers::of_text(text, &environment, &mut sources);
+        Config::of_layers(layers, sources, environment)
+    }
+
+    fn of_layers(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Result<Config, Refused> {
         let settings = Settings::default();
         let agent = AgentSettings::new(&settings, &environment);
         let (merged, left_out) = (Table::default(), Vec::new());

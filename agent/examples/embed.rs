@@ -1,0 +1,32 @@
+//! An agent inside another program: what is in three snapshots, a line a collector.
+//!
+//! `cargo run -p perfwatch --example embed -- perfwatch.toml`
+#![expect(clippy::print_stdout, reason = "a program with something to say")]
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use perfwatch::agent::Agent;
+use perfwatch::sink::encode::json::Json;
+use perfwatch::snapshot::read::AggregatedSnapshot;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: embed FILE")?;
+    let (agent, mut snapshots) = Agent::from_config(&config)?;
+    let (mut json, mut line) = (Json::default(), Vec::new());
+    for _ in 0..3 {
+        // Shared with the agent's sinks: it is read and let go of, never changed.
+        let Some(snapshot) = snapshots.next().await else { break };
+        line.clear();
+        json.line(&snapshot, 0, &mut line);
+        // As a program reads it that has the line alone: a row a collector, fit for a table with a column of JSONB.
+        let read: AggregatedSnapshot = serde_json::from_slice(&line)?;
+        for row in read.rows() {
+            println!("{} {} {}", read.sequence, row.metric_type, row.metric_data);
+        }
+    }
+    let ending = agent.stopped().await?;
+    println!("ended, lost {}: {}", snapshots.lost(), if ending.is_clean() { "clean" } else { "not clean" });
+    Ok(())
+}
