@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::line::{Line, Style};
+use super::rows::Grid;
 use super::section::Drawn;
 
 /// Tables are not cut to fewer rows than these while there is something below them: the bottom is cut instead.
@@ -15,7 +16,7 @@ pub fn fit(mut sections: Vec<Drawn>, height: Option<usize>) -> Vec<Line> {
     let longest = sections.iter().flat_map(|section| &section.grids).map(|grid| grid.total).max().unwrap_or(0);
     let Some(height) = height else { return all(sections, longest).lines };
     if needs(&sections, ROWS_LEAST) > height {
-        sections.iter_mut().flat_map(|section| &mut section.grids).for_each(super::rows::Grid::narrow);
+        sections.iter_mut().flat_map(|section| &mut section.grids).for_each(Grid::narrow);
     }
     // The height grows with the rows a table, and it is one of a screen: a search by halves ends in a few steps.
     let (mut rows, mut more) = (ROWS_LEAST.min(longest), longest.min(height.max(ROWS_LEAST)));
@@ -33,9 +34,8 @@ pub fn fit(mut sections: Vec<Drawn>, height: Option<usize>) -> Vec<Line> {
 /// How many lines it takes with so many rows a table.
 fn needs(sections: &[Drawn], rows: usize) -> usize {
     let grids = sections.iter().flat_map(|section| &section.grids);
-    let blocks = |grid: &super::rows::Grid| {
-        grid.blocks.iter().map(|block| block.head.len() + block.rows.len().min(rows)).sum::<usize>()
-    };
+    let blocks =
+        |grid: &Grid| grid.blocks.iter().map(|block| block.head.len() + block.rows.len().min(rows)).sum::<usize>();
     let of_grids: usize = grids.map(|grid| blocks(grid) + usize::from(grid.total > rows)).sum();
     of_grids + sections.iter().map(|section| section.lines.len()).sum::<usize>()
 }

@@ -4,6 +4,9 @@
 //! that is not enough either, the rest follows as a second block under the same keys. Nothing that was measured is
 //! hidden because a terminal is narrow: only its height cuts, and says so.
 
+use plugin_api::abi::RowHead;
+use plugin_api::host_side::manifest::Source;
+
 use super::held::Held;
 use super::line::{Line, Style, width};
 use super::scalars::put;
@@ -96,9 +99,9 @@ pub fn grid(section: &Section, place: usize, screen: usize, rows_max: usize, hel
     let places = worth_showing(&table.columns, &exists.columns);
     for (&at, label) in places.iter().zip(labels(&table.columns, &places)) {
         let metric = &table.columns[at];
-        let of = |row: &plugin_api::abi::RowHead| cells[row.first as usize + keys + at];
+        let of = |row: &RowHead| cells[row.first as usize + keys + at];
         // What nothing here reports, as a frequency in a virtual machine. What is derived comes with the next reading.
-        let is_reported = matches!(metric.source, plugin_api::host_side::manifest::Source::Reported);
+        let is_reported = matches!(metric.source, Source::Reported);
         if is_reported && all.iter().all(|row| of(row).is_null()) {
             continue;
         }

@@ -3,9 +3,11 @@
 use plugin_api::abi::Note;
 
 use super::held::Held;
-use super::line::{Line, Style};
+use super::line::{Line, Style, width};
 use super::rows::{self, Grid};
 use super::scalars;
+use super::unit;
+use super::value::moment;
 use crate::snapshot::{Section, Status, Wall};
 
 /// How many failed parts a heading tells of; the rest is counted.
@@ -61,14 +63,12 @@ fn heading(told: &Section, reading: Option<&Section>, now: Wall, screen: usize) 
         line.put(Style::Plain, " ");
     }
     let age = reading.and_then(|reading| reading.at).map_or(0, |at| now.since(at).as_secs_f64().round() as u64);
-    let age = if (1..60).contains(&age) {
-        format!(" {age} s ago")
-    } else if age > 0 {
-        format!(" {} ago", super::unit::said("s", age as f64))
-    } else {
-        String::new()
+    let age = match age {
+        0 => String::new(),
+        1..60 => format!(" {age} s ago"),
+        _ => format!(" {} ago", unit::said("s", age as f64)),
     };
-    line.rule(screen.saturating_sub(super::line::width(&age)));
+    line.rule(screen.saturating_sub(width(&age)));
     line.put(Style::Quiet, &age);
     line
 }
@@ -114,6 +114,6 @@ fn cause(section: &Section, note: &Note) -> String {
 
 /// The time of day.
 pub fn clock(at: Wall) -> String {
-    let text = super::value::moment(at.0);
+    let text = moment(at.0);
     text.get(11..19).unwrap_or_default().to_owned()
 }

@@ -1,5 +1,7 @@
 //! A cell as a person reads it, and which metrics are worth showing.
 
+use std::collections::BTreeMap;
+
 use plugin_api::host_side::frame::Frame;
 use plugin_api::host_side::manifest::{Kind, Metric, Source};
 use plugin_api::{Cell, Tag};
@@ -111,7 +113,7 @@ pub fn worth_showing(metrics: &[Metric], exists: &[bool]) -> Vec<usize> {
 /// The names of metrics without what their units say; in full where two would be called the same.
 pub fn labels<'a>(metrics: &'a [Metric], places: &[usize]) -> Vec<&'a str> {
     let short = |place: usize| unit::short(&metrics[place].name, metrics[place].unit.as_deref().unwrap_or_default());
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for &place in places {
         *seen.entry(short(place)).or_insert(0) += 1;
     }
