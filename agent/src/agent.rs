@@ -1,4 +1,5 @@
 //! Joins the rooms: collectors into a schedule, its snapshots into the sinks. Nothing else does.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::Arc;

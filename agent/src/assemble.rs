@@ -1,4 +1,5 @@
 //! Configured collectors and sinks into those that run: libraries are loaded here, sinks opened.
+#![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::sync::Arc;

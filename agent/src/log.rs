@@ -2,6 +2,7 @@
 //!
 //! Lines are written by a thread of their own behind a bounded queue: whoever logs, the collection thread above all,
 //! never waits for a pipe that nobody drains. What finds no room is counted, and said when there is room again.
+#![forbid(unsafe_code)]
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The `agent` section: a collector like any other, with a manifest of its own (`own.toml`), built in.
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! From a configuration to what runs: reads it, finds the plugins, plans; then loads the libraries and opens the sinks.
 //!
 //! Up to [`Setup::read`] no code of a plugin has run, so that `check` and `plugins` stop there.
+#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::error::Error;

@@ -1,5 +1,6 @@
 //! Standard output belongs to the data. Before any library is loaded, the real one moves to a private descriptor and
 //! descriptor 1 becomes standard error: an author's first act is `println!`, and nothing a plugin prints gets into the data.
+#![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io;

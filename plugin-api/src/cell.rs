@@ -1,6 +1,7 @@
 //! One value on its way from a plugin to the agent: 16 bytes, the same in memory and on a wire.
 //!
 //! Frozen for 1.x: tags are a newtype over an integer, since an exhaustive enum could neither grow nor be trusted.
+#![forbid(unsafe_code)]
 
 use abi_stable::StableAbi;
 

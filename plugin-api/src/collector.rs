@@ -1,4 +1,5 @@
 //! What an author implements.
+#![forbid(unsafe_code)]
 
 use crate::{Error, Host, Recorder, Schema};
 

@@ -1,4 +1,5 @@
 //! What can go wrong in a plugin, and how it crosses the boundary: a kind from an open list, and a text.
+#![forbid(unsafe_code)]
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,4 +1,5 @@
 //! What the agent gives a collector: where the host's files are, its constants, a way to log.
+#![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,6 @@
 //! Types of option values, for an author's `Options` struct. Options cross the boundary as one JSON text in which a
 //! duration is an integer of nanoseconds and a size an integer of bytes.
+#![forbid(unsafe_code)]
 
 use serde::Deserialize;
 

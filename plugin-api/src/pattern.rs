@@ -7,6 +7,7 @@
 //! `[a-z]`, `[!a-z]` one byte of a set, in which a `]` that comes first and a `-` that comes first or last stand for
 //! themselves; `\` takes away the next byte's meaning. A `[` that nothing closes is a plain byte: there is no pattern
 //! that does not compile, as in a shell.
+#![forbid(unsafe_code)]
 
 /// A list of patterns.
 #[derive(Clone, Debug)]

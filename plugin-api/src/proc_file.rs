@@ -3,6 +3,7 @@
 //! The descriptor stays open (opening costs 4–10 µs a file, a read from the start 2) and the buffer is kept, so that a
 //! steady reading allocates nothing. It promises the whole file or an error, and never more memory than [`LARGEST`].
 //! It does not watch, and it does not read in part: files of which only the head matters are few and short.
+#![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io::{Error as IoError, ErrorKind as IoErrorKind};

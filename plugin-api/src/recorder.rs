@@ -1,4 +1,5 @@
 //! Where a collector puts what it read.
+#![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 //! It promises never to panic, never to allocate before something is wrong, and to take a number whole or not at all:
 //! one that does not fit its type is no number, rather than one that wrapped. It refuses to guess: a sign, a blank or
 //! a NUL inside a number makes it none.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Names to handles: what a collector does once, so that a reading names nothing.
+#![forbid(unsafe_code)]
 
 use abi_stable::std_types::{RResult, RStr};
 

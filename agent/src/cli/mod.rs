@@ -1,4 +1,5 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard error.
+#![forbid(unsafe_code)]
 
 mod check;
 mod config;

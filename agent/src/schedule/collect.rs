@@ -78,6 +78,9 @@ fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
         }
         shared.seat.disarm();
         schedule.gather(&shared.answers);
+        if schedule.has_more() {
+            continue;
+        }
         schedule.finish();
         if !schedule.sleep() {
             break;

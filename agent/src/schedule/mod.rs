@@ -4,6 +4,7 @@
 //! for the time of a call into a plugin it lies in the [`seat`], so that the standby thread can take it over from a
 //! call that hangs. Ticks are never late for a collector's sake: what has not answered is said to be missing.
 //! This room knows readings and a clock; snapshots leave it through a closure, and it has not heard of sinks.
+#![forbid(unsafe_code)]
 
 pub mod call;
 pub mod clock;

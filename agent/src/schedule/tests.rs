@@ -212,6 +212,10 @@ impl Bench {
     fn leave(&mut self) -> Arc<Snapshot> {
         // Nobody else brings the manual clock to the moment that a gathering waits for.
         self.schedule.gather(&self.answers);
+        while self.schedule.has_more() {
+            self.call_all();
+            self.schedule.gather(&self.answers);
+        }
         self.schedule.finish();
         Arc::clone(lock(&self.emitted).last().unwrap())
     }
@@ -539,6 +543,20 @@ fn once_a_collector_has_hung_unknown_ones_are_tried_one_a_tick() {
     let statuses: Vec<_> = bench.tick().sections.iter().map(|section| section.status).collect();
     assert_eq!(statuses, [Timeout, Ok, Ok, Skipped]);
     drop(hung);
+}
+
+#[test]
+fn collectors_behind_one_that_is_only_slow_have_their_turn() {
+    let mut bench = Bench::new(BEGIN);
+    for number in 0..4 {
+        bench.add(&format!("c{number}"), 10_000, &[]);
+    }
+    bench.schedule.start();
+    let slow = bench.hang();
+    bench.call_all();
+    bench.answers.hand_in(slow.run());
+    let start = bench.leave();
+    assert!(start.sections.iter().all(|section| section.status == Status::Ok), "{start:?}");
 }
 
 #[test]

@@ -84,9 +84,7 @@ pub struct Schedule {
     near_next: usize,
     sections: Vec<Arc<Section>>,
     returned: Vec<Returned>,
-    /// A call has hung: collectors that never answered are tried one a tick.
-    has_hung: bool,
-    /// One such has had its turn in this tick.
+    /// A collector that had never answered before has had its turn in this tick.
     tried_unknown: bool,
     pub(super) slept: u64,
     /// The wall clock less the time since boot: what a step changes.
@@ -118,7 +116,6 @@ impl Schedule {
             near_next: 0,
             sections: Vec::new(),
             returned: Vec::new(),
-            has_hung: false,
             tried_unknown: false,
             left: snapshots,
         }
@@ -203,21 +200,27 @@ impl Schedule {
         self.near.sort_unstable_by_key(|&place| (members[place].health.order(), place));
     }
 
-    /// The next call to be made in this thread.
+    /// The next call to be made in this thread. While a collector hangs, those that never answered are tried one a
+    /// tick: the first costs the others 20 ms if it hangs too, and a folder full of such would cost a tick.
     pub fn next_call(&mut self) -> Option<Call> {
-        loop {
-            let place = *self.near.get(self.near_next)?;
-            let unknown = !self.members[place].health.is_known();
-            self.near_next += 1;
-            if self.clock.mono() >= self.cut_off {
-                self.skip(place, "no turn before the cut-off");
-            } else if self.has_hung && unknown && self.tried_unknown {
-                self.skip(place, "never answered yet, and since a collector hung such are tried one a tick");
-            } else {
-                self.tried_unknown |= unknown;
-                return Some(self.leave(place));
-            }
+        let place = *self.near.get(self.near_next)?;
+        let unknown = !self.members[place].health.is_known();
+        // They come last, so that all the others have had their turn.
+        if self.clock.mono() >= self.cut_off || unknown && self.tried_unknown && self.is_hanging() {
+            return None;
         }
+        self.near_next += 1;
+        self.tried_unknown |= unknown;
+        Some(self.leave(place))
+    }
+
+    /// Whether, after a gathering, there are calls to be made after all: what seemed to hang was only slow.
+    pub fn has_more(&self) -> bool {
+        self.near_next < self.near.len() && self.clock.mono() < self.cut_off && !self.is_hanging()
+    }
+
+    fn is_hanging(&self) -> bool {
+        self.members.iter().any(|member| member.set_aside && member.away.is_some())
     }
 
     /// When the snapshot leaves.
@@ -225,9 +228,18 @@ impl Schedule {
         self.cut_off
     }
 
-    fn skip(&mut self, place: usize, why: &str) {
-        self.ledger.with(|books| books.collectors[place].skipped += 1);
-        self.without(place, Status::Skipped, None, why);
+    /// Those that had no turn.
+    fn skip_rest(&mut self) {
+        while let Some(&place) = self.near.get(self.near_next) {
+            self.near_next += 1;
+            let why = if self.clock.mono() >= self.cut_off {
+                "no turn before the cut-off"
+            } else {
+                "it never answered yet, and while a collector hangs such are tried one a tick"
+            };
+            self.ledger.with(|books| books.collectors[place].skipped += 1);
+            self.without(place, Status::Skipped, None, why);
+        }
     }
 
     /// A section without a reading.
@@ -318,7 +330,6 @@ impl Schedule {
     /// The standby thread has taken over from the call that is going on in the thread before: that thread is the collector's own from now on.
     pub fn taken_over(&mut self) {
         let Some(&place) = self.near_next.checked_sub(1).and_then(|last| self.near.get(last)) else { return };
-        self.has_hung = true;
         let hanging = self.members.iter().filter(|member| member.set_aside && member.away.is_some()).count();
         self.members[place].set_aside = true;
         let why = format!("a call took longer than {} ms", HANDOVER.as_millis());
@@ -374,6 +385,7 @@ impl Schedule {
 
     /// Makes the snapshot and hands it on.
     pub fn finish(&mut self) {
+        self.skip_rest();
         for place in 0..self.members.len() {
             self.settle_away(place);
             let member = &mut self.members[place];

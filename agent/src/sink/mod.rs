@@ -2,6 +2,7 @@
 //! fills up costs its own output and delays neither a tick nor another sink.
 //!
 //! A sink sees snapshots and nothing else of the agent. Who encodes is the sink's worker.
+#![forbid(unsafe_code)]
 
 pub mod encode;
 pub mod file;

@@ -3,6 +3,7 @@
 //! Sections and snapshots are shared with the sinks and come back to the pools they were taken from, so that a steady
 //! tick allocates nothing. Nothing here reads, writes or sleeps, and but for [`read`] and [`describe`], which are for
 //! those who have the JSON, nothing knows a format.
+#![forbid(unsafe_code)]
 
 pub mod aggregate;
 pub mod derive;

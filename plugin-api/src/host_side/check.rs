@@ -4,6 +4,7 @@
 //! null, every text is UTF-8 without U+0000, rows share no cell and stand in the order of their tables with keys that
 //! are there and come once. What it costs, and what can come of it, is bounded by the frame's own size. Lies are
 //! counted in the frame, and none of them is an error: what is good of a reading stands.
+#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::hash::RandomState;

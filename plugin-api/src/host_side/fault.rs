@@ -2,6 +2,7 @@
 //!
 //! Promises that a fault can be jumped to by an editor (`FILE:LINE:COLUMN: message`), shows the line itself, what is
 //! allowed there and what was probably meant. Refuses to stop at the first fault: whoever checks collects them all.
+#![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 

@@ -3,6 +3,7 @@
 //! A frame is relocatable: it holds places, never addresses, so the bytes are the same in the agent and on the wire
 //! from a child. Its buffers grow to what a collector needs and are kept, so that a steady tick allocates nothing.
 //! What a plugin wrote is worth nothing until [`super::check`] has passed over it.
+#![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 

@@ -1,4 +1,5 @@
 //! Reads a table whose keys are known beforehand, and tells every fault of it.
+#![forbid(unsafe_code)]
 
 use super::fault::{Fault, Origin};
 use super::tree::{Data, Entry, Table, Value};

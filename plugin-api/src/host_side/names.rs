@@ -1,4 +1,5 @@
 //! What names may be, in one place for plugins, metrics and collectors.
+#![forbid(unsafe_code)]
 
 /// The most bytes of a name. It is a JSON key in every line written.
 pub const MAX_NAME_BYTES: usize = 64;

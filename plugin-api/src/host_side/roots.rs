@@ -2,6 +2,7 @@
 //!
 //! The roots are this machine's, a host's that is mounted under a container (`host_root`), or a captured one of the
 //! tests; a captured host answers for its mounts from its `statvfs.toml`, a table a mount.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;

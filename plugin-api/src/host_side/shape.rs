@@ -1,4 +1,5 @@
 //! What a frame of one plugin must look like: the manifest, reduced to what the check asks.
+#![forbid(unsafe_code)]
 
 use super::manifest::{Kind, Manifest, Metric, Source, ValueType};
 

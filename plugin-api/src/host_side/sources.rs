@@ -2,6 +2,7 @@
 //!
 //! Promises that the text of a secret is never shown: what was checked as one is hidden by its place, and before anything is
 //! checked, in a fault of syntax, what stands behind a key that sounds like one.
+#![forbid(unsafe_code)]
 
 use std::ops::Range;
 

@@ -3,6 +3,7 @@
 //! Promises all syntax errors at once, entries in the order of the source, and an [`Origin`] on every key and value,
 //! which survives merging. Refuses what nothing in our files can mean: integers past 64 bits and nesting past
 //! [`MAX_DEPTH`]. serde is not used to read files: `flatten` and internally tagged enums lose the spans.
+#![forbid(unsafe_code)]
 
 use std::ops::Range;
 

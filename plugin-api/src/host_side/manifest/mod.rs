@@ -4,6 +4,7 @@
 //! its own), or every fault with its line. The grammar is frozen in contract 1.0 and all its vocabularies are closed. Of a
 //! newer minor contract unknown keys are passed over and unknown words refused, as what they mean cannot be guessed.
 //!
+#![forbid(unsafe_code)]
 #![doc = include_str!("grammar.md")]
 
 mod contract;

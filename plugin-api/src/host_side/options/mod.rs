@@ -2,6 +2,7 @@
 //!
 //! Promises that a value which passed [`check`] is of its declared type and range, with its default filled in, and knows
 //! where it was written; and that every fault is told at once. Refuses unknown keys: a key that does nothing is a mistake.
+#![forbid(unsafe_code)]
 
 mod check;
 mod declare;

@@ -16,6 +16,7 @@
 //! `_duration_seconds`, `_window_seconds`), or in `expected.err` the error of a reading that fails, or, in step 0, of
 //! a collector that cannot be made. Paths in it begin at the captured root: `could not open /proc/stat: …`.
 //! With `UPDATE_GOLDEN=1` what came out is written there instead; read the difference before you keep it.
+#![forbid(unsafe_code)]
 
 mod section;
 #[cfg(test)]
