@@ -37,8 +37,11 @@ pub(crate) struct Answered {
     pub(crate) took: Duration,
 }
 
+/// What is done with a path: `statvfs`, in a test something that can be let go.
+type Ask = Arc<dyn Fn(&Path) -> Result<Space, Error> + Send + Sync>;
+
 pub(crate) struct Workers {
-    host: Host,
+    ask: Ask,
     shared: Arc<Shared>,
 }
 
@@ -80,7 +83,12 @@ impl State {
 
 impl Workers {
     pub(crate) fn new(host: &Host) -> Workers {
-        Workers { host: host.clone(), shared: Arc::default() }
+        let host = host.clone();
+        Workers::with(Arc::new(move |path| host.statvfs(path)))
+    }
+
+    fn with(ask: Ask) -> Workers {
+        Workers { ask, shared: Arc::default() }
     }
 
     /// Hands over questions, whose numbers go up from `first` and were never used before.
@@ -136,11 +144,11 @@ impl Workers {
     }
 
     fn start(&self, state: &mut State) -> Result<(), Error> {
-        let (host, shared) = (self.host.clone(), Arc::clone(&self.shared));
+        let (ask, shared) = (Arc::clone(&self.ask), Arc::clone(&self.shared));
         let thread = std::thread::Builder::new().name("perfwatch-space".into()).stack_size(STACK);
         // Never joined: it may hang for good.
         thread
-            .spawn(move || work(&host, &shared))
+            .spawn(move || work(&ask, &shared))
             .map_err(|cause| Error::failed("could not start a thread to ask for the space of mounts").because(cause))?;
         state.alive += 1;
         Ok(())
@@ -161,7 +169,7 @@ impl Shared {
     }
 }
 
-fn work(host: &Host, shared: &Shared) {
+fn work(ask: &Ask, shared: &Shared) {
     let mut state = shared.lock();
     while !state.closed {
         if let Some(question) = state.next() {
@@ -169,7 +177,7 @@ fn work(host: &Host, shared: &Shared) {
             state.asking.push(question.id);
             drop(state);
             let started = Instant::now();
-            let space = host.statvfs(&*question.path);
+            let space = ask(&question.path);
             let at = Instant::now();
             state = shared.lock();
             state.asking.retain(|asking| *asking != question.id);
@@ -193,4 +201,130 @@ fn work(host: &Host, shared: &Shared) {
         }
     }
     state.alive -= 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// File systems below `/hangs` answer when they are let go.
+    #[derive(Default)]
+    struct Gate {
+        open: Mutex<bool>,
+        opened: Condvar,
+    }
+
+    fn workers() -> (Workers, Arc<Gate>) {
+        let gate = Arc::new(Gate::default());
+        let held = Arc::clone(&gate);
+        let ask = move |path: &Path| {
+            if path.starts_with("/hangs") {
+                drop(held.opened.wait_while(held.open.lock().unwrap(), |open| !*open).unwrap());
+            }
+            Ok(Space { total_bytes: path.as_os_str().len() as u64, ..Space::default() })
+        };
+        (Workers::with(Arc::new(ask)), gate)
+    }
+
+    impl Gate {
+        fn open(&self) {
+            *self.open.lock().unwrap() = true;
+            self.opened.notify_all();
+        }
+    }
+
+    impl Workers {
+        fn ask_for(&self, first: u64, paths: &[&str], is_slow: bool) {
+            let question = |(id, path): (u64, &&str)| Question { id, path: Path::new(path).into(), is_slow };
+            self.ask(&mut (first..).zip(paths).map(question).collect()).unwrap();
+        }
+
+        /// Waits as readings do, until so many have answered; their numbers.
+        fn answered(&self, count: usize) -> Vec<u64> {
+            let (mut answers, end) = (Vec::new(), Instant::now() + DEADLINE);
+            while answers.len() < count {
+                assert!(Instant::now() < end, "{} of {count} have answered", answers.len());
+                self.wait(Instant::now() + 5 * HAND_ON).unwrap();
+                self.take(&mut answers);
+            }
+            let mut ids: Vec<u64> = answers.iter().map(|answer| answer.id).collect();
+            ids.sort();
+            ids
+        }
+
+        fn until(&self, what: impl Fn(&State) -> bool) {
+            let end = Instant::now() + DEADLINE;
+            while !what(&self.shared.lock()) {
+                assert!(Instant::now() < end, "it never came to that");
+                self.wait(Instant::now() + 5 * HAND_ON).unwrap();
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_answers_what_does_not_hang_and_stays_for_more() {
+        let (workers, _gate) = workers();
+        workers.ask_for(0, &["/", "/a", "/bb"], false);
+        assert_eq!(workers.answered(3), [0, 1, 2]);
+        workers.until(|state| state.idle == 1);
+        workers.ask_for(3, &["/ccc"], false);
+        assert_eq!(workers.answered(1), [3]);
+        assert_eq!(workers.shared.lock().alive, 1);
+    }
+
+    #[test]
+    fn one_that_hangs_holds_up_nobody_and_answers_when_it_can() {
+        let (workers, gate) = workers();
+        workers.ask_for(0, &["/hangs", "/a", "/b"], false);
+        assert_eq!(workers.answered(2), [1, 2]);
+        assert!(workers.is_with(0) && !workers.is_with(1));
+        workers.ask_for(3, &["/a"], false);
+        assert_eq!(workers.answered(1), [3], "the other worker is there for the next reading");
+        assert_eq!(workers.shared.lock().alive, 2);
+        gate.open();
+        assert_eq!(workers.answered(1), [0]);
+        workers.until(|state| state.alive == 1 && state.idle == 1);
+    }
+
+    #[test]
+    fn slow_file_systems_that_hang_leave_workers_for_the_others() {
+        let (workers, gate) = workers();
+        let six = ["/hangs/0", "/hangs/1", "/hangs/2", "/hangs/3", "/hangs/4", "/hangs/5"];
+        workers.ask_for(0, &six, true);
+        workers.until(|state| state.asking.len() == SLOW_MAX);
+        workers.ask_for(6, &["/", "/a"], false);
+        assert_eq!(workers.answered(2), [6, 7]);
+        assert_eq!(workers.shared.lock().asking, [0, 1, 2, 3]);
+        gate.open();
+        assert_eq!(workers.answered(6), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn there_are_never_more_workers_than_the_most() {
+        let (workers, gate) = workers();
+        workers.ask_for(0, &["/hangs"; WORKERS_MAX + 4], false);
+        workers.until(|state| state.asking.len() == WORKERS_MAX);
+        workers.wait(Instant::now() + 5 * HAND_ON).unwrap();
+        assert_eq!(workers.shared.lock().alive, WORKERS_MAX);
+        gate.open();
+        assert_eq!(workers.answered(WORKERS_MAX + 4).len(), WORKERS_MAX + 4);
+        workers.until(|state| state.alive == 1);
+    }
+
+    #[test]
+    fn workers_end_with_the_collector() {
+        let (workers, _gate) = workers();
+        workers.ask_for(0, &["/"], false);
+        workers.answered(1);
+        let shared = Arc::downgrade(&workers.shared);
+        drop(workers);
+        let end = Instant::now() + DEADLINE;
+        while shared.upgrade().is_some() {
+            assert!(Instant::now() < end, "a worker is still there");
+            std::thread::yield_now();
+        }
+    }
 }
