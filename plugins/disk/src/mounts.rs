@@ -19,9 +19,10 @@ use crate::mountinfo::{self, Mount};
 /// How often to ask a file system that may have to ask others: a dead server should not be asked more often.
 const SLOW_PACE: Duration = Duration::from_secs(30);
 
-/// File systems whose statfs in the kernel adds up counters in memory: no block device, no server, no daemon is
-/// waited for. (fs/*/super.c of Linux 6.12, read for this; zfs, gfs2, ocfs2, fuse and all network ones are not so.)
-const FROM_MEMORY: [&[u8]; 18] = [
+/// File systems that answer from counters which the kernel holds in memory (`ext4_statfs` and its like): no disk, no
+/// server and no daemon is waited for. vfat and exfat count their table the first time, which a worker waits for. Not
+/// so zfs and udf, which may read, and all that ask others.
+const FROM_MEMORY: [&[u8]; 16] = [
     b"bcachefs",
     b"btrfs",
     b"devtmpfs",
@@ -32,15 +33,16 @@ const FROM_MEMORY: [&[u8]; 18] = [
     b"ext4",
     b"f2fs",
     b"iso9660",
-    b"overlay",
     b"ramfs",
     b"rootfs",
     b"squashfs",
     b"tmpfs",
-    b"udf",
     b"vfat",
     b"xfs",
 ];
+
+/// It answers as the file system below it does, which may be any; a path leads through it as through memory.
+const OVERLAY: &[u8] = b"overlay";
 
 /// On a block device, and yet somebody else may have to answer: other nodes of a cluster, a daemon.
 const ASKS_OTHERS: [&[u8]; 3] = [b"fuseblk", b"gfs2", b"ocfs2"];
@@ -145,7 +147,8 @@ impl Mounts {
             let same = known.remove(&mount.id).filter(|known| known.path.as_os_str().as_encoded_bytes() == mount.point);
             let near = leads_through_memory(mount, &by_id);
             let asks_others = ASKS_OTHERS.contains(&&*mount.fstype);
-            let often = !asks_others && (on_block_device(mount) || FROM_MEMORY.contains(&&*mount.fstype));
+            let is_local = mount.fstype == OVERLAY || FROM_MEMORY.contains(&&*mount.fstype);
+            let often = !asks_others && (is_local || on_block_device(mount));
             self.shown.push(Shown {
                 near,
                 trusted: near && same.as_ref().is_some_and(|same| same.trusted),
@@ -182,7 +185,8 @@ fn leads_through_memory(mount: &Mount, by_id: &HashMap<u64, &Mount>) -> bool {
         by_id.get(&mount.parent).copied().filter(|parent| parent.id != mount.id)
     });
     // No way is longer than the list, unless its file is garbage that leads in a circle.
-    way.take(by_id.len()).all(|mount| FROM_MEMORY.contains(&&*mount.fstype))
+    let is_near = |on: &Mount| FROM_MEMORY.contains(&&*on.fstype) || (on.fstype == OVERLAY && on.id != mount.id);
+    way.take(by_id.len()).all(is_near)
 }
 
 /// What is mounted. The kernel's `/dev/root` is no device that anybody knows: sysfs has the name.
@@ -229,10 +233,14 @@ mod tests {
 30 22 0:50 / /mnt/nfs rw - nfs4 server:/ rw
 31 30 8:3 / /mnt/nfs/usb rw - ext4 /dev/sdb1 rw
 32 22 0:60 / /pool rw - zfs tank rw
+33 22 0:61 / /merged rw - overlay overlay rw
+34 33 8:4 / /merged/etc/hosts rw - ext4 /dev/sda1 rw
 ";
         assert!(is_near(list, 22) && is_near(list, 24));
         assert!(!is_near(list, 30) && !is_near(list, 32), "it may have to ask others itself");
         assert!(!is_near(list, 31), "its path leads through a server");
+        assert!(!is_near(list, 33), "what is below it may be anything");
+        assert!(is_near(list, 34), "a container's mounts lie on an overlay");
     }
 
     #[test]
