@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::DEADLINE;
 
@@ -24,6 +25,8 @@ pub struct Running {
     lines: Receiver<String>,
     errors: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
+    /// What it runs in, kept for as long.
+    folder: Option<Arc<TempDir>>,
 }
 
 /// A program that has ended.
@@ -79,7 +82,13 @@ impl Running {
                 to.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Running { child, lines, errors, readers: vec![out, err] }
+        Running { child, lines, errors, readers: vec![out, err], folder: None }
+    }
+
+    /// Keeps the folder that it runs in.
+    pub(crate) fn inside(mut self, folder: &Arc<TempDir>) -> Running {
+        self.folder = Some(Arc::clone(folder));
+        self
     }
 
     /// Its process.

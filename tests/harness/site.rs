@@ -3,19 +3,20 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::{env, fs};
 
 use tempfile::TempDir;
 
 use crate::{Allocations, Finished, Running, built};
 
-/// The folder; it is gone with this value.
+/// The folder; it is gone with this value and the last agent that runs in it.
 ///
-/// The agent lies in `bin/`, so that beside its executable there is only what the test puts there. State, sockets and plugins
-/// are in `state/`, `run/` and `plugins/`, which its environment says. The config is `perfwatch.toml`.
+/// The agent lies in `bin/`, so that beside its executable there is only what the test puts there. State and plugins are in
+/// `state/` and `plugins/`, which its environment says. The config is `perfwatch.toml`.
 #[derive(Debug)]
 pub struct Site {
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Default for Site {
@@ -32,11 +33,13 @@ impl Site {
     #[must_use]
     pub fn new() -> Site {
         let folder = tempfile::Builder::new().prefix("perfwatch-").tempdir().expect("a temporary folder");
-        let site = Site { folder };
-        for name in ["bin", "state", "run", "plugins"] {
+        let site = Site { folder: Arc::new(folder) };
+        for name in ["bin", "state", "plugins"] {
             fs::create_dir(site.path(name)).expect("a new folder");
         }
         place(&built().agent, &site.path("bin/perfwatch"));
+        // An empty one, so that the machine's own is not read.
+        site.config("");
         site
     }
 
@@ -87,32 +90,26 @@ impl Site {
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("PERFWATCH__AGENT__STATE_DIR", self.path("state"));
-        command.env("PERFWATCH__AGENT__RUNTIME_DIR", self.path("run"));
         command.env("PERFWATCH__AGENT__PLUGIN_DIRS", format!("[{:?}]", self.path("plugins")));
-        if self.path("perfwatch.toml").exists() {
-            command.env("PERFWATCH_CONFIG", self.path("perfwatch.toml"));
-        } else {
-            // So that the machine's own config is not read: an empty file is no config.
-            command.env("PERFWATCH_CONFIG", "/dev/null");
-        }
+        command.env("PERFWATCH_CONFIG", self.path("perfwatch.toml"));
         command
     }
 
     /// Runs the agent until it ends by itself.
     pub fn output(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
-        Running::start(self.command(arguments)).wait()
+        self.start(arguments).wait()
     }
 
     /// Starts the agent.
     pub fn start(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
-        Running::start(self.command(arguments))
+        Running::start(self.command(arguments)).inside(&self.folder)
     }
 
     /// Starts the agent with its allocations counted.
     pub fn start_counted(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> (Running, Allocations) {
         let mut command = self.command(arguments);
         let allocations = Allocations::count(&mut command, self.path("allocations"));
-        (Running::start(command), allocations)
+        (Running::start(command).inside(&self.folder), allocations)
     }
 }
 

@@ -375,7 +375,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for ours in [Bundled::default(), Bundled::new([folder.path().to_owned()])] {
             let known = Known::read(&library(folder.path(), manifest("ups")), &ours).unwrap();
-            library(folder.path(), &manifest("usv"));
+            library(folder.path(), manifest("usv"));
             let told = known.loadable(&Authority::of_this_agent(), folder.path()).unwrap_err().to_string();
             assert!(told.contains("written since it was checked"), "{told}");
         }

@@ -167,6 +167,9 @@ pub fn settle(section: &mut Section, answer: Answer) {
             section.error.push_str(&failure.message);
         }
     }
+    if section.error.is_empty() && matches!(section.status, Status::Failed | Status::Unavailable) {
+        section.error.push_str("it did not say why");
+    }
 }
 
 fn status_of(outcome: ErrorKind) -> Option<Status> {

@@ -7,7 +7,7 @@ use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RResult, RStr};
 use plugin_api::abi::{
     CollectorObject, HostObject, Note, PluginModule, PluginModuleRef, RawCollector, RawCollector_TO, RawError,
-    RawFrame, RowHead, Text,
+    RawFrame, RowHead, Text, Which,
 };
 use plugin_api::{Cell, Tag};
 
@@ -22,7 +22,7 @@ struct Options {
     lie: Lie,
 }
 
-/// The places: metric 0 is a number, metric 1 a text.
+/// The places: metric 0 is a number, metric 1 a text; metric 2 is no lie.
 #[derive(Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Lie {
@@ -45,26 +45,20 @@ const NOWHERE: Text = Text { offset: FAR, len: 100 };
 
 impl RawCollector for Liar {
     fn collect(&mut self, frame: &mut RawFrame) {
+        frame.outcome = 0;
+        put(frame, 2, Cell { tag: Tag::U64, aux: 0, bits: 7 });
         match self.0 {
             Lie::Tag => put(frame, 0, Cell { tag: Tag(77), aux: 0, bits: 1 }),
             Lie::TextOutside => put(frame, 1, Cell::text(FAR, 100)),
             Lie::TextNotUtf8 => {
-                write(frame, b"\xff\xfe\x00");
+                for byte in b"\xff\xfe\x00" {
+                    push(frame, Which::TEXT, *byte);
+                }
                 put(frame, 1, Cell::text(0, 3));
             }
-            Lie::RowOutside => row(frame, RowHead { table: 0, first: FAR }),
-            Lie::RowOfNoTable => row(frame, RowHead { table: 9, first: 0 }),
-            Lie::NoteOutside => {
-                // SAFETY: the host made room for at least one note, or `capacity` is 0 and nothing is written.
-                unsafe {
-                    push(
-                        frame.notes.first,
-                        &mut frame.notes.len,
-                        frame.notes.capacity,
-                        Note { row: FAR, subject: NOWHERE, message: NOWHERE },
-                    )
-                };
-            }
+            Lie::RowOutside => push(frame, Which::ROWS, RowHead { table: 0, first: FAR }),
+            Lie::RowOfNoTable => push(frame, Which::ROWS, RowHead { table: 9, first: 0 }),
+            Lie::NoteOutside => push(frame, Which::NOTES, Note { row: FAR, subject: NOWHERE, message: NOWHERE }),
             Lie::MessageOutside => {
                 frame.outcome = 1;
                 frame.message = NOWHERE;
@@ -82,25 +76,23 @@ fn put(frame: &mut RawFrame, metric: u32, cell: Cell) {
     unsafe { *frame.cells.first.add(metric as usize) = cell };
 }
 
-fn row(frame: &mut RawFrame, head: RowHead) {
-    // SAFETY: as for the notes below.
-    unsafe { push(frame.rows.first, &mut frame.rows.len, frame.rows.capacity, head) };
-}
-
-fn write(frame: &mut RawFrame, text: &[u8]) {
-    for byte in text {
-        // SAFETY: as for the notes.
-        unsafe { push(frame.text.first, &mut frame.text.len, frame.text.capacity, *byte) };
-    }
-}
-
-/// # Safety
-/// `first` is valid for `capacity` elements.
-unsafe fn push<T>(first: *mut T, len: &mut u32, capacity: u32, value: T) {
-    if *len < capacity {
-        // SAFETY: inside the capacity.
-        unsafe { first.add(*len as usize).write(value) };
-        *len += 1;
+/// Appends to one of the frame's lists, whose elements are `T`.
+fn push<T>(frame: &mut RawFrame, which: Which, value: T) {
+    let len = match which {
+        Which::ROWS => frame.rows.len,
+        Which::NOTES => frame.notes.len,
+        _ => frame.text.len,
+    };
+    let mut first = std::ptr::null_mut();
+    // SAFETY: `grow` and `memory` are the host's own pair, and it gives room for `len + 1` elements or 0.
+    let capacity = unsafe { (frame.grow)(frame.memory, which, len + 1, &mut first) };
+    assert!(capacity > len, "no room for a lie");
+    // SAFETY: inside of what was just given.
+    unsafe { first.cast::<T>().add(len as usize).write(value) };
+    match which {
+        Which::ROWS => (frame.rows.first, frame.rows.len, frame.rows.capacity) = (first.cast(), len + 1, capacity),
+        Which::NOTES => (frame.notes.first, frame.notes.len, frame.notes.capacity) = (first.cast(), len + 1, capacity),
+        _ => (frame.text.first, frame.text.len, frame.text.capacity) = (first.cast(), len + 1, capacity),
     }
 }
 
