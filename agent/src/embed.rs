@@ -7,13 +7,11 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use crate::agent::{Agent, Ending, Parts, Snapshots};
-use crate::schedule::ledger::Ledger;
+use crate::agent::{Agent, Ending, Snapshots};
 use crate::setup::{Setup, SetupError};
 
 impl Agent {
@@ -54,20 +52,8 @@ impl Agent {
 }
 
 fn embed(setup: &Setup) -> Result<(Agent, Snapshots), SetupError> {
-    for (is_fault, remark) in setup.remarks() {
-        if is_fault {
-            tracing::error!("{remark}");
-        } else {
-            tracing::info!("{remark}");
-        }
-    }
+    setup.log_remarks();
     setup.can_run()?;
-    let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
-    let mut recruits = setup.recruits(&|timing| timing)?;
-    let sinks = setup.sinks(None, &closed)?;
-    recruits.push(setup.own(&ledger, &sinks, &|timing| timing));
     let (feed, snapshots) = Snapshots::channel();
-    let parts = Parts { identity: setup.identity()?, ledger, recruits, sinks, streams: vec![feed], snapshots: None };
-    let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;
-    Ok((agent, snapshots))
+    Ok((setup.start(None, vec![feed])?, snapshots))
 }

@@ -146,7 +146,7 @@ impl Collector for Own {
         out.set(ids.late, self.books.late.as_secs_f64());
         for entry in &self.books.collectors {
             let mut row = out.row(ids.collectors, &*entry.name);
-            row.set(ids.status, entry.status as u64);
+            row.set(ids.status, entry.status.map(|status| status as u64));
             row.set(ids.placement, u64::from(entry.place != "agent"));
             for (column, of) in &ids.counters {
                 row.set(*column, of(entry));

@@ -15,7 +15,9 @@ use std::time::Duration;
 use plugin_api::host_side::door::Module;
 use plugin_api::host_side::roots::Roots;
 use tokio::sync::Notify;
+use tracing::Level;
 
+use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
 use crate::config::layers::Environment;
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
@@ -133,28 +135,53 @@ impl Setup {
         Ok(Setup { config, plan, found, at_paths, authority })
     }
 
-    /// What an operator wants to be told of the configuration and the plugins, a line each; the flag says whether it is a fault.
-    pub fn remarks(&self) -> Vec<(bool, String)> {
+    /// What an operator wants to be told of the configuration and the plugins, and how much it matters.
+    pub fn remarks(&self) -> Vec<(Level, String)> {
         let mut remarks = Vec::new();
         for left_out in self.config.left_out() {
             let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
-            remarks.push((true, format!("{} is left out:\n{refused}", left_out.path)));
+            remarks.push((Level::ERROR, format!("{} is left out:\n{refused}", left_out.path)));
         }
         for fault in &self.found.faults {
-            remarks.push((true, assemble::chain(fault)));
+            remarks.push((Level::ERROR, assemble::chain(fault)));
         }
         for doubt in &self.found.doubts {
-            remarks.push((true, doubt.to_string()));
+            remarks.push((Level::WARN, doubt.to_string()));
         }
         for (collector, why) in self.plan.failed() {
-            remarks.push((true, format!("collector {}: {why}", collector.name)));
+            remarks.push((Level::ERROR, format!("collector {}: {why}", collector.name)));
         }
         for shadowed in &self.found.shadowed {
             let (path, by) = (shadowed.path.display(), shadowed.by.display());
-            remarks.push((false, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
+            remarks
+                .push((Level::INFO, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
         }
-        remarks.extend(self.plan.notes.iter().map(|note| (false, note.clone())));
+        remarks.extend(self.plan.notes.iter().map(|note| (Level::INFO, note.clone())));
         remarks
+    }
+
+    /// Puts the remarks into the log.
+    pub fn log_remarks(&self) {
+        for (level, remark) in self.remarks() {
+            match level {
+                Level::ERROR => tracing::error!("{remark}"),
+                Level::WARN => tracing::warn!("{remark}"),
+                _ => tracing::info!("{remark}"),
+            }
+        }
+    }
+
+    /// Starts the agent: from here on plugin code runs.
+    ///
+    /// # Errors
+    /// A required plugin cannot be loaded, a sink cannot be opened, or the system has run out of something.
+    pub fn start(&self, output: Option<&File>, streams: Vec<Feed>) -> Result<Agent, SetupError> {
+        let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
+        let mut recruits = self.recruits(&|timing| timing)?;
+        let sinks = self.sinks(output, &closed)?;
+        recruits.push(self.own(&ledger, &sinks, &|timing| timing));
+        let parts = Parts { identity: self.identity()?, ledger, recruits, sinks, streams, snapshots: None };
+        Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))
     }
 
     /// Whether anything is there to run.

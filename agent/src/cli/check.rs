@@ -1,17 +1,13 @@
 //! `perfwatch check`: the configuration and the plugins, without running plugin code.
 
-use super::{Invocation, code, fail, print};
+use super::{Invocation, code, print};
 
 pub(super) fn check(invocation: &Invocation) -> u8 {
     let setup = match invocation.setup() {
         Ok(setup) => setup,
         Err(code) => return code,
     };
-    let remarks = setup.remarks();
-    for (is_fault, remark) in &remarks {
-        let mark = if *is_fault { "" } else { "note: " };
-        fail(&format!("{mark}{remark}"));
-    }
+    super::remark(&setup);
     // A file that a start would leave out is a fault to whoever asks.
     if !setup.config.left_out().is_empty() {
         return code::CONFIG;

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use tracing::Level;
 
 use crate::assemble::chain;
 use crate::config::agent::LogFormat;
@@ -63,7 +64,7 @@ struct Invocation {
     config: Option<PathBuf>,
     /// What is logged: error, warn, info, debug or trace; else agent.log.level
     #[arg(long, global = true, value_name = "LEVEL")]
-    log_level: Option<tracing::Level>,
+    log_level: Option<Level>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,13 +98,7 @@ impl Invocation {
         };
         let log = log::start(self.log_level.unwrap_or(agent.log_level).into(), format)
             .map_err(|cause| fail(&format!("could not start the log: {cause}")))?;
-        for (is_fault, remark) in setup.remarks() {
-            if is_fault {
-                tracing::error!("{remark}");
-            } else {
-                tracing::info!("{remark}");
-            }
-        }
+        setup.log_remarks();
         Ok((setup, log))
     }
 
@@ -153,6 +148,18 @@ fn is_not_permitted(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Says what there is to say of the configuration and the plugins, to whoever asked.
+fn remark(setup: &Setup) {
+    for (level, remark) in setup.remarks() {
+        let mark = match level {
+            Level::ERROR => "",
+            Level::WARN => "warning: ",
+            _ => "note: ",
+        };
+        fail(&format!("{mark}{remark}"));
+    }
 }
 
 /// Says what failed.

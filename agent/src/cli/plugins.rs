@@ -63,11 +63,8 @@ fn list(setup: &Setup) -> u8 {
         let [a, b, c, d] = widths;
         line(&mut text, format_args!("{name:a$}  {version:b$}  {uses:c$}  {path:d$}  {about}"));
     }
-    let faults = setup.remarks();
     let printed = print(&text);
-    for (is_fault, remark) in &faults {
-        fail(&format!("{}{remark}", if *is_fault { "" } else { "note: " }));
-    }
+    super::remark(setup);
     printed
 }
 

@@ -1,13 +1,9 @@
 //! `perfwatch run`: until a signal ends it, or nobody reads what it writes.
 
-use std::sync::Arc;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 
 use super::{Invocation, code};
-use crate::agent::{Agent, Ending, Parts, SHUTDOWN};
-use crate::schedule::ledger::Ledger;
+use crate::agent::{Agent, Ending, SHUTDOWN};
 use crate::setup::{Setup, SetupError};
 use crate::stdio;
 use crate::stop;
@@ -31,6 +27,8 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    /// Heard and ignored: a limit of file size is a failed write, not the end.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -40,8 +38,9 @@ impl Signals {
         let _inside = runtime.enter();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let hang_up = signal(SignalKind::hangup())?;
+        let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         drop(_inside);
-        Ok(Signals { runtime, interrupt, terminate, hang_up })
+        Ok(Signals { runtime, interrupt, terminate, hang_up, _file_size })
     }
 }
 
@@ -50,13 +49,7 @@ fn start(setup: &Setup) -> Result<(Signals, Agent), SetupError> {
     let signals = Signals::catch().map_err(|cause| SetupError::System("listen to signals", cause))?;
     // Before the first library is loaded: whatever it prints must not get into the data.
     let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
-    let closed = Arc::new(Notify::new());
-    let ledger = Arc::new(Ledger::default());
-    let mut recruits = setup.recruits(&|timing| timing)?;
-    let sinks = setup.sinks(Some(&output), &closed)?;
-    recruits.push(setup.own(&ledger, &sinks, &|timing| timing));
-    let parts = Parts { identity: setup.identity()?, ledger, recruits, sinks, streams: Vec::new(), snapshots: None };
-    let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;
+    let agent = setup.start(Some(&output), Vec::new())?;
     Ok((signals, agent))
 }
 

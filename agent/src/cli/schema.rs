@@ -1,6 +1,6 @@
 //! `perfwatch schema`: what a snapshot holds, without running plugin code.
 
-use super::{Invocation, fail, print};
+use super::{Invocation, print};
 use crate::assemble;
 use crate::own;
 use crate::setup::Setup;
@@ -13,9 +13,7 @@ pub(super) fn schema(invocation: &Invocation) -> u8 {
         Err(code) => return code,
     };
     // What is left out would be missing from the schema, and nobody would see it.
-    for (_, remark) in setup.remarks().iter().filter(|(is_fault, _)| *is_fault) {
-        fail(remark);
-    }
+    super::remark(&setup);
     let mut collectors: Vec<(&str, Schema)> =
         setup.plan.collectors.iter().map(|collector| (&*collector.name, Setup::schema(collector))).collect();
     collectors.push((own::NAME, Schema::new(assemble::own_manifest().into(), |_| true)));

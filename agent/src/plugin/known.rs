@@ -105,7 +105,12 @@ impl Known {
     /// Names both machines where they differ, or who could have changed what.
     pub fn may_be_loaded(&self, authority: &Authority) -> Result<Vec<Doubt>, Fault> {
         self.elf.runs_here().map_err(|error| self.fault(error.into()))?;
-        authority.judge(&self.opened).map_err(|error| self.fault(Problem::Trust(error)))
+        match authority.judge(&self.opened) {
+            // Told and not refused: there is no key yet with which an operator could overrule a refusal, and a clone
+            // in a folder that others may write has to run.
+            Err(TrustError::Refused { doubt, .. }) => Ok(vec![doubt]),
+            judged => judged.map_err(|error| self.fault(Problem::Trust(error))),
+        }
     }
 
     /// The plugin's name.

@@ -12,8 +12,8 @@ use crate::snapshot::{Status, Wall};
 pub struct Entry {
     /// Its name.
     pub name: Arc<str>,
-    /// How it stood at its last tick.
-    pub status: Status,
+    /// How it stood at its last tick; none before the first.
+    pub status: Option<Status>,
     /// Where it is called.
     pub place: &'static str,
     /// Calls that returned.
@@ -60,7 +60,7 @@ impl Ledger {
     pub fn open(&self, name: Arc<str>) {
         lock(&self.inner).collectors.push(Entry {
             name,
-            status: Status::Skipped,
+            status: None,
             place: "agent",
             calls: 0,
             failures: 0,

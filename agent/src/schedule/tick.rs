@@ -412,7 +412,7 @@ impl Schedule {
         self.ledger.with(|books| {
             books.snapshots += 1;
             for section in &self.sections {
-                books.collectors[section.place].status = section.status;
+                books.collectors[section.place].status = Some(section.status);
             }
         });
         let snapshot = self.aggregator.snapshot(self.tick, &mut self.sections);
