@@ -1,11 +1,13 @@
 //! Libraries are known before their code runs: those that cargo really builds, and those that are no plugins.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{built, skip};
+use harness::{Site, built, skip};
 use perfwatch::plugin::known::{Bundled, Known};
+use serde_json::Value;
 
 fn known(path: &Path) -> Known {
     Known::read(path, &Bundled::default()).unwrap()
@@ -69,4 +71,122 @@ fn built_library_cut_anywhere_is_refused() {
 fn library_of_another_kind_is_told_to_be_one() {
     let told = Known::read(&built().test_plugins["alloc_count"], &Bundled::default()).unwrap_err().to_string();
     assert!(told.contains("no section .perfwatch: another library"), "{told}");
+}
+
+/// A mock whose header says that it was built for another machine.
+fn foreign(site: &Site) -> PathBuf {
+    let mut library = fs::read(&built().test_plugins["perfwatch_mock"]).unwrap();
+    // `e_machine` of elf(5): aarch64, or x86_64 where this is one.
+    library[18] = if library[18] == 183 { 62 } else { 183 };
+    site.write("foreign.so", library)
+}
+
+#[test]
+fn inspect_and_check_run_no_code_of_a_plugin() {
+    let site = Site::new();
+    let library = site.plugin("aborts_on_load");
+    for arguments in [vec!["plugins", "inspect", library.to_str().unwrap()], vec!["plugins", "list"], vec!["check"]] {
+        let finished = site.output(&arguments);
+        assert_eq!(finished.code(), 0, "{arguments:?}: {finished}");
+        assert!(!finished.stderr.contains("was run"), "{arguments:?}: {finished}");
+    }
+    // What the above is worth: loading it is the end.
+    assert!(site.output(["once", "--window", "10ms"]).status.code().is_none());
+}
+
+#[test]
+fn library_of_another_machine_can_be_inspected() {
+    let site = Site::new();
+    let finished = site.output(["plugins".as_ref(), "inspect".as_ref(), foreign(&site).as_os_str()]);
+    assert_eq!(finished.code(), 0, "{finished}");
+    assert!(finished.stdout.contains("no: built for "), "{finished}");
+    assert!(finished.stdout.contains("count_per_sec"), "{finished}");
+}
+
+#[test]
+fn inspect_says_what_is_wrong_with_a_file_and_never_waits_for_it() {
+    let site = Site::new();
+    let mock = fs::read(&built().test_plugins["perfwatch_mock"]).unwrap();
+    site.write("empty.so", "");
+    site.write("text.so", "INPUT(libc.so.6)");
+    site.write("cut.so", &mock[..mock.len() / 2]);
+    fs::create_dir(site.path("folder.so")).unwrap();
+    symlink("nowhere", site.path("dangling.so")).unwrap();
+    symlink("/dev/zero", site.path("device.so")).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, site.path("fifo.so"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for (file, why) in [
+        ("empty.so", "not an ELF file"),
+        ("text.so", "not an ELF file"),
+        ("cut.so", "truncated: "),
+        ("folder.so", "a folder"),
+        ("dangling.so", "a link to nowhere"),
+        ("device.so", "a device"),
+        ("fifo.so", "a FIFO"),
+        ("absent.so", "No such file"),
+    ] {
+        let finished = site.output(["plugins".as_ref(), "inspect".as_ref(), site.path(file).as_os_str()]);
+        assert_eq!(finished.code(), 69, "{file}: {finished}");
+        assert!(finished.stderr.contains(file) && finished.stderr.contains(why), "{file}: {finished}");
+        assert_eq!(finished.stdout, "", "{file}");
+    }
+}
+
+#[test]
+fn check_tells_of_each_plugin_that_cannot_be_loaded_while_the_others_run() {
+    let site = Site::new();
+    site.plugin("mock");
+    site.write("script", "value=1.5");
+    site.config("[collectors.mock]\noptions = { script = \"script\" }\n");
+    assert_eq!(site.output(["check"]).code(), 0);
+    let mock = fs::read(&built().test_plugins["perfwatch_mock"]).unwrap();
+    site.write("plugins/libperfwatch_cut.so", &mock[..mock.len() / 2]);
+    site.write("plugins/another.so", "not ours, and not told");
+    let finished = site.output(["check"]);
+    assert_eq!(finished.code(), 69, "{finished}");
+    assert!(finished.stderr.contains("libperfwatch_cut.so: truncated: "), "{finished}");
+    assert!(!finished.stderr.contains("another.so"), "{finished}");
+    let once = site.output(["once", "--format", "json", "--window", "10ms"]);
+    assert_eq!(once.code(), 0, "{once}");
+    let snapshot: Value = serde_json::from_str(&once.stdout).unwrap();
+    assert_eq!(snapshot["mock"]["value"], 1.5);
+}
+
+#[test]
+fn second_plugin_of_a_name_is_not_used_and_told() {
+    let site = Site::new();
+    site.write("script", "value=1.5");
+    site.config("[collectors.mock]\noptions = { script = \"script\" }\n");
+    let first = site.plugin("mock");
+    let second = site.path("plugins/zz.so");
+    fs::copy(&first, &second).unwrap();
+    let finished = site.output(["check"]);
+    assert_eq!(finished.code(), 0, "{finished}");
+    for path in [&first, &second] {
+        assert!(finished.stderr.contains(path.to_str().unwrap()), "{finished}");
+    }
+}
+
+#[test]
+fn plugin_that_others_may_write_is_not_loaded_by_root() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root");
+    }
+    let site = Site::new();
+    let library = site.path("plugins/libperfwatch_mock.so");
+    fs::copy(&built().test_plugins["perfwatch_mock"], &library).unwrap();
+    fs::set_permissions(&library, fs::Permissions::from_mode(0o666)).unwrap();
+    let finished = site.output(["check"]);
+    assert_eq!(finished.code(), 69, "{finished}");
+    assert!(finished.stderr.contains(&format!("chmod o-w {}", library.display())), "{finished}");
+}
+
+#[test]
+fn without_any_plugin_the_searched_folders_are_told() {
+    let site = Site::new();
+    let finished = site.output(["run"]);
+    assert_eq!(finished.code(), 69, "{finished}");
+    for folder in [site.path("plugins"), site.path("bin"), "/usr/lib/perfwatch/plugins".into()] {
+        assert!(finished.stderr.contains(folder.to_str().unwrap()), "{finished}");
+    }
 }

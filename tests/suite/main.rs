@@ -5,3 +5,4 @@ mod allocations;
 mod counter;
 mod failures;
 mod libraries;
+mod replaced;

@@ -55,7 +55,7 @@ pub struct Found {
     pub doubts: Vec<Doubt>,
     /// Libraries that are nobody's plugin, each with what is missing.
     pub passed_over: Vec<Fault>,
-    /// The folders that were searched.
+    /// The folders that were searched, those of the system whether they are there or not: a plugin could be put there.
     pub searched: Vec<PathBuf>,
 }
 
@@ -76,7 +76,10 @@ pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Fou
     for Folder { path: folder, named } in folders {
         match Inode::of(folder) {
             Ok(inode) if !seen.insert(inode) => continue,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !named => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
+                found.searched.push(folder.clone());
+                continue;
+            }
             // An error of its own is met again where the folder is read, and told there.
             Ok(_) | Err(_) => {}
         }
@@ -275,6 +278,9 @@ mod tests {
             find(&[Folder { path: "/nowhere".into(), named }], &Bundled::default(), &Authority::of_this_agent()).faults
         };
         assert!(at(false).is_empty());
+        let found =
+            find(&[Folder { path: "/nowhere".into(), named: false }], &Bundled::default(), &Authority::of_this_agent());
+        assert_eq!(found.searched, [Path::new("/nowhere")]);
         assert_eq!(at(true)[0].to_string(), "/nowhere: could not search the folder for plugins");
     }
 
