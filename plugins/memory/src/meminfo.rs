@@ -1,4 +1,6 @@
 //! `/proc/meminfo`: a name, a colon, a number and, for sizes, the unit kB, which is 1024 bytes (proc(5)).
+//!
+//! What is in use, cached and swapped is counted as psutil and free(1) count it, so that numbers can be compared.
 
 use plugin_api::scan::{self, Unexpected};
 
@@ -63,19 +65,19 @@ impl Meminfo {
         })
     }
 
-    /// Bytes in use, as psutil and free(1) count them: what is not available. In some containers more is available than there is.
+    /// Bytes in use: what is not available. A container whose MemTotal was lowered (lxcfs) may have more available
+    /// than there is: then nothing is in use.
     pub fn used(&self) -> Option<u64> {
         Some(self.total?.saturating_sub(self.available?))
     }
 
-    /// The share of the total that is in use.
+    /// The share of the total that is in use, to two decimals: further ones would only make every line longer.
     pub fn usage_percent(&self) -> Option<f64> {
         let (used, total) = (self.used()?, self.total?);
-        // To two decimals: a hundredth of a percent of a terabyte is what a person would still call a change.
         (total > 0).then(|| (used as f64 * 1e4 / total as f64).round() / 1e2)
     }
 
-    /// Bytes of caches that can be given back, as psutil and free(1) count them.
+    /// Bytes of caches that can be given back. Before Linux 2.6.19 there is no SReclaimable: then page cache alone.
     pub fn cached(&self) -> Option<u64> {
         Some(self.page_cache?.saturating_add(self.reclaimable_slab.unwrap_or(0)))
     }
@@ -88,6 +90,8 @@ impl Meminfo {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -122,5 +126,21 @@ mod tests {
     fn a_file_without_a_total_was_cut_short() {
         assert!(Meminfo::parse(b"MemFree: 1 kB\n").is_err());
         assert!(Meminfo::parse(b"").is_err());
+    }
+
+    #[test]
+    fn of_no_memory_there_is_no_share() {
+        assert_eq!(Meminfo::parse(b"MemTotal: 0 kB\nMemAvailable: 0 kB\n").unwrap().usage_percent(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_in_an_answer(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..200) {
+            let at = at.min(bytes.len());
+            bytes.splice(at..at, *b"\nMemTotal: 100 kB\nMemAvailable: ");
+            if let Ok(meminfo) = Meminfo::parse(&bytes) {
+                prop_assert!(meminfo.usage_percent().is_none_or(|share| (0.0..=100.0).contains(&share)));
+            }
+        }
     }
 }
