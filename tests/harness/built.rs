@@ -15,6 +15,8 @@ use serde_json::Value;
 pub struct Built {
     /// The program `perfwatch`.
     pub agent: PathBuf,
+    /// Its examples, by name.
+    pub examples: BTreeMap<String, PathBuf>,
     /// The libraries of `plugins/`, by their name in cargo: `perfwatch_memory`.
     pub plugins: BTreeMap<String, PathBuf>,
     /// The libraries of `tests/plugins/`, by the same.
@@ -28,10 +30,11 @@ pub struct Built {
 pub fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let (programs, plugins) = build(&root().join("Cargo.toml"), &["--exclude", env!("CARGO_PKG_NAME")]);
+        let all = ["--lib", "--bins", "--examples", "--exclude", env!("CARGO_PKG_NAME")];
+        let (mut programs, plugins) = build(&root().join("Cargo.toml"), &all);
         let (_, test_plugins) = build(&root().join("tests/plugins/Cargo.toml"), &[]);
-        let agent = programs.get("perfwatch").expect("the workspace has a program perfwatch").clone();
-        Built { agent, plugins, test_plugins }
+        let agent = programs.remove("perfwatch").expect("the workspace has a program perfwatch");
+        Built { agent, examples: programs, plugins, test_plugins }
     })
 }
 

@@ -86,7 +86,21 @@ impl Site {
 
     /// The agent with these arguments, ready to run. Of the environment it has only what the site says, and PATH.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(self.path("bin/perfwatch"));
+        self.program("perfwatch", arguments)
+    }
+
+    /// An example of the agent beside it, with these arguments, ready to run as the agent is.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub fn example(&self, name: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let built = built().examples.get(name).unwrap_or_else(|| panic!("agent/examples has no {name}"));
+        place(built, &self.path("bin").join(name));
+        self.program(name, arguments)
+    }
+
+    fn program(&self, name: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(self.path("bin").join(name));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("PERFWATCH__AGENT__STATE_DIR", self.path("state"));

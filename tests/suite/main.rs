@@ -3,6 +3,8 @@
 
 mod allocations;
 mod counter;
+mod embed;
 mod failures;
 mod libraries;
+mod live;
 mod replaced;
