@@ -77,10 +77,10 @@ enum Command {
     #[command(after_help = "Example: perfwatch check -c perfwatch.toml && systemctl restart perfwatch")]
     Check,
     /// What plugins there are, and what one declares
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: perfwatch plugins list")]
     Plugins(plugins::Plugins),
     /// The configuration that holds, its schema, its defaults
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: perfwatch config show --origin")]
     Config(config::Config),
     /// Print the JSON Schema of the snapshots, with the unit and kind of each metric
     #[command(after_help = "Example: perfwatch schema | jq '.properties.memory.properties | map_values(.\"x-unit\")'")]

@@ -1,10 +1,13 @@
 //! Snapshots on standard output: JSON lines, or a table for a person. The file that writes to it, and that asks a
 //! terminal for its size.
 //!
-//! One write a snapshot, whole lines, unbuffered. A reader that closes its end of a pipe ends the sink quietly.
+//! One write a snapshot, whole lines, unbuffered. A reader that closes its end of a pipe ends the sink quietly, and so does a
+//! terminal that is closed.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+
+use rustix::io::Errno;
 
 use super::encode::json::Json;
 use super::encode::table::{Screen, Table};
@@ -41,13 +44,15 @@ pub struct Stdout {
     output: File,
     format: Format,
     line: Vec<u8>,
+    is_terminal: bool,
 }
 
 impl Stdout {
     /// Writes to `output`, which is the process's own standard output, moved away from descriptor 1 before a plugin
     /// could print to it.
     pub fn new(output: File, format: Format) -> Stdout {
-        Stdout { output, format, line: Vec::new() }
+        let is_terminal = output.is_terminal();
+        Stdout { output, format, line: Vec::new(), is_terminal }
     }
 }
 
@@ -63,6 +68,8 @@ impl Sink for Stdout {
         }
         self.output.write_all(&self.line).map_err(|cause| match cause.kind() {
             io::ErrorKind::BrokenPipe => SinkError::Closed,
+            // What a terminal answers once it has been hung up.
+            _ if self.is_terminal && cause.raw_os_error() == Some(Errno::IO.raw_os_error()) => SinkError::Closed,
             _ => SinkError::Failed(cause),
         })
     }
