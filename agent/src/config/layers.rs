@@ -32,7 +32,7 @@ const MAX_DROP_INS: usize = 1000;
 /// What a process is given.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// Its variables; those that are no UTF-8 are left out, but for [`PREFIX`], which is told.
+    /// Its variables; those that are no UTF-8 are left out, but for those of `PERFWATCH__`, which is told.
     pub variables: Variables,
     /// Names of variables that set keys and are no UTF-8.
     pub broken: Vec<String>,
