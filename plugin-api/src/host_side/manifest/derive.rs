@@ -42,8 +42,8 @@ impl Reader {
         let of = operands("of", self);
         let over = inner.entry("over").map(|_| operands("over", self));
         let scale = match inner.number("scale", &mut self.faults) {
-            Some((0.0, origin)) => {
-                self.faults.push(Fault::new(origin, format!("`scale` of {owner} is 0")));
+            Some((scale, origin)) if scale <= 0.0 => {
+                self.faults.push(Fault::new(origin, format!("`scale` of {owner} is not above 0")));
                 1.0
             }
             found => found.map_or(1.0, |(scale, _)| scale),

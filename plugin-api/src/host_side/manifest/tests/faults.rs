@@ -272,7 +272,8 @@ fn faults_of_a_derivation() {
     assert!(of(&derive(&many)).contains(&"plugin.toml:8:17: `of` of `derive` of `a` names 65 counters".to_owned()));
     one(&derive("{ of = [] }"), "8:17: `of` of `derive` of `a` names 0 counters");
     one(&derive("{ of = [\"good\"], over = [] }"), "8:34: `over` of `derive` of `a` names 0 counters");
-    one(&derive("{ of = [\"good\"], scale = 0 }"), "8:35: `scale` of `derive` of `a` is 0");
+    one(&derive("{ of = [\"good\"], scale = 0 }"), "8:35: `scale` of `derive` of `a` is not above 0");
+    one(&derive("{ of = [\"good\"], scale = -1 }"), "8:35: `scale` of `derive` of `a` is not above 0");
     one(&derive("{ of = [\"good\"], scale = inf }"), "8:35: `scale` of `derive` of `a` is a float");
     one(&derive("{ of = [\"good\"], by = 1 }"), "8:27: unknown key `by` in `derive` of `a`");
     one(
