@@ -62,10 +62,10 @@ pub fn hopeless(name: &str, timing: Timing, why: String) -> Recruit {
     enlist(name, Arc::new(Schema::of_nothing()), timing, Err(why))
 }
 
-/// The `agent` section.
-pub fn own(timing: Timing, sources: Sources) -> Recruit {
+/// The `agent` section. The machine id in it is that of the host that is measured.
+pub fn own(timing: Timing, sources: Sources, host_root: &Path) -> Recruit {
     let manifest = Arc::new(own_manifest());
-    let roots = Arc::new(Roots::new(Path::new("/")));
+    let roots = Arc::new(Roots::new(host_root));
     let host = HostHandle::new(roots, Arc::clone(&manifest), log(own::NAME));
     let maker: Maker = Box::new(move || {
         let sources = sources.clone();

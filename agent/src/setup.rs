@@ -263,7 +263,7 @@ impl Setup {
         let timeout = Duration::from_secs(1);
         let timing = timing(Timing { interval: OWN_INTERVAL, offset: self.offset(), timeout });
         let sinks = sinks.iter().map(|sink| (Arc::clone(&sink.name), Arc::clone(&sink.queue))).collect();
-        assemble::own(timing, Sources { ledger: Arc::clone(ledger), sinks })
+        assemble::own(timing, Sources { ledger: Arc::clone(ledger), sinks }, &self.plan.agent.host_root)
     }
 
     fn offset(&self) -> Duration {

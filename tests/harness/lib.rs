@@ -5,6 +5,8 @@
 
 mod allocations;
 mod built;
+mod golden;
+pub mod jsonb;
 mod running;
 mod site;
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 pub use allocations::Allocations;
 pub use built::{Built, built, root};
+pub use golden::{golden, pretty};
 pub use running::{Finished, Running};
 pub use site::Site;
 

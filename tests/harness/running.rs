@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::DEADLINE;
+use crate::{DEADLINE, jsonb};
 
 /// Between two looks at something that cannot be waited for.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -118,13 +118,13 @@ impl Running {
         }
     }
 
-    /// The next line, read as JSON.
+    /// The next line as a snapshot.
     ///
     /// # Panics
-    /// None comes, or it is no JSON.
+    /// None comes, or it is none.
     pub fn snapshot(&mut self) -> Value {
         let line = self.line();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON: {error}: {line}"))
+        jsonb::snapshot(&line).unwrap_or_else(|told| panic!("{told}: {line}"))
     }
 
     /// The first snapshot of which this holds.

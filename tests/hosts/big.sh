@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes `big/`: 64 cores of one processor, 24 disks with two partitions each, 100 mounts, one of which hangs.
-# The numbers follow from the place in the list, so that a test can say what it expects. Network files: see net.sh, if there.
+# The numbers follow from the place in the list, so that a test can say what it expects.
 # usage: tests/hosts/big.sh   (from anywhere; writes beside itself)
 set -eu
 cd "$(dirname "$0")"
-mkdir -p big/proc/1 big/etc big/sys/class/hwmon/hwmon0
+mkdir -p big/proc/1/net big/etc big/sys/class/hwmon/hwmon0
 echo rack-7-12 > big/etc/hostname
 echo "64.00 32.50 16.25 65/4096 1048576" > big/proc/loadavg
 echo "1000000.00 60000000.00" > big/proc/uptime
@@ -56,3 +56,25 @@ printf 'nodev\tsysfs\nnodev\tproc\nnodev\ttmpfs\nnodev\toverlay\nnodev\tnfs4\nno
     i=0; while [ $i -lt 10 ]; do [ $i -eq 3 ] || space "/tank/$i" 10000000000 $((1000000000 * i)); i=$((i + 1)); done
     printf '["/tank/3"]\nhangs = true\n\n["/home"]\nhangs = true\n'
 } > big/statvfs.toml
+# 8 ports in a bond, and 40 containers, which are not asked for by default. Bytes pass 2^32 from eth4 on.
+{
+    printf 'Inter-|   Receive                                                |  Transmit\n'
+    printf ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n'
+    echo '    lo: 999 9 0 0 0 0 0 0 999 9 0 0 0 0 0 0'
+    awk 'BEGIN {
+        for (i = 0; i < 8; i++) printf "  eth%d: %d %d %d %d 0 0 0 0 %d %d 0 0 0 0 0 0\n", i, 1000000000 * (i + 1), 1000000 * (i + 1), i, 10 * i, 500000000 * (i + 1), 500000 * (i + 1)
+        print " bond0: 36000000000 36000000 28 280 0 0 0 0 18000000000 18000000 0 0 0 0 0 0"
+        for (i = 0; i < 40; i++) printf "veth%d: %d 1 0 0 0 0 0 0 %d 1 0 0 0 0 0 0\n", i, i, i
+    }'
+} > big/proc/1/net/dev
+# 10 listen, 150 are established, 40 are in TIME_WAIT; over IPv6 5 listen.
+{
+    echo '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
+    awk 'BEGIN { for (i = 0; i < 200; i++) printf "%4d: 0100000A:%04X %s %s 00000000:00000000 00:00000000 00000000     0        0 %d 1\n", i, 8000 + i, i < 10 ? "00000000:0000" : "0200000A:C0DE", i < 10 ? "0A" : i < 160 ? "01" : "06", 20000 + i }'
+} > big/proc/1/net/tcp
+{
+    echo '  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
+    awk 'BEGIN { for (i = 0; i < 5; i++) printf "%4d: 00000000000000000000000000000000:%04X 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 %d 1\n", i, 8000 + i, 30000 + i }'
+} > big/proc/1/net/tcp6
+printf 'sockets: used 400\nTCP: inuse 160 orphan 0 tw 40 alloc 170 mem 20\nUDP: inuse 12 mem 3\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n' > big/proc/1/net/sockstat
+printf 'TCP6: inuse 5\nUDP6: inuse 6\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n' > big/proc/1/net/sockstat6

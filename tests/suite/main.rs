@@ -5,6 +5,8 @@ mod allocations;
 mod counter;
 mod embed;
 mod failures;
+mod golden;
+mod jsonb;
 mod libraries;
 mod live;
 mod replaced;
