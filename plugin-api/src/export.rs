@@ -99,7 +99,7 @@ fn said(payload: Box<dyn Any + Send>) -> String {
 
 /// Makes a library a plugin: embeds the `plugin.toml` beside its `Cargo.toml` and exports the collector.
 ///
-/// ```ignore
+/// ```text
 /// perfwatch_plugin!(Memory);
 /// ```
 #[macro_export]

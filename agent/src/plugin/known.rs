@@ -108,7 +108,7 @@ impl Known {
         match authority.judge(&self.opened) {
             // Told and not refused: there is no key yet with which an operator could overrule a refusal, and a clone
             // in a folder that others may write has to run.
-            Err(TrustError::Refused { doubt, .. }) => Ok(vec![doubt]),
+            Err(TrustError::Refused(doubt)) => Ok(vec![doubt]),
             judged => judged.map_err(|error| self.fault(Problem::Trust(error))),
         }
     }

@@ -77,30 +77,31 @@ impl Authority {
         executable_owner: Option<u32>,
         names: &dyn Fn() -> Names,
     ) -> Result<Vec<Doubt>, TrustError> {
-        let mut warnings = Vec::new();
-        let refused = |doubt| {
-            let file = steps.first().and_then(|file| file.path.file_name()).unwrap_or_default();
-            Err(TrustError::Refused { doubt, file: file.into() })
-        };
+        let file = steps.first().map_or(Path::new(""), |file| &file.path);
+        let install = format!("install -m 0755 {} /usr/local/lib/perfwatch/plugins/", file.display());
+        let (mut warnings, mut told_of_sudo) = (Vec::new(), false);
         for step in steps {
             if step.uid != 0 && step.uid != self.uid && Some(step.uid) != executable_owner {
                 let names = names();
-                let owner = names.user(step.uid);
-                let doubt = Doubt {
-                    what: format!("{} belongs to {owner}", step.path.display()),
-                    why: names.why(self.uid),
-                    command: format!("chown {} {}", names.user_word(self.uid), step.path.display()),
-                };
                 let by_hand = !self.service && self.uid == 0 && self.sudo_uid == Some(step.uid);
+                let what = format!("{} belongs to {}", step.path.display(), names.user(step.uid));
+                // A folder is not to change hands for a plugin in it.
+                let chown = format!("chown {} {}, or: ", names.user_word(self.uid), step.path.display());
+                let command = if step.folder || by_hand { install.clone() } else { chown + &install };
+                let doubt = Doubt { what, why: names.why(self.uid), command };
                 if !by_hand {
-                    return refused(doubt);
+                    return Err(TrustError::Refused(doubt));
                 }
-                warnings.push(doubt);
+                // Whose the file is, the folders above it mostly are as well: once is enough.
+                if !std::mem::replace(&mut told_of_sudo, true) {
+                    warnings.push(doubt);
+                }
             }
-            if let Some(doubt) = self.writable_by_others(step, names) {
+            if let Some(mut doubt) = self.writable_by_others(step, names) {
                 let strict = self.uid == 0 || self.service;
                 if strict {
-                    return refused(doubt);
+                    doubt.command = format!("{}, or: {install}", doubt.command);
+                    return Err(TrustError::Refused(doubt));
                 }
                 warnings.push(doubt);
             }
@@ -147,12 +148,7 @@ impl fmt::Display for Doubt {
 #[non_exhaustive]
 pub enum TrustError {
     /// Others could change it.
-    Refused {
-        /// How.
-        doubt: Doubt,
-        /// The library's name.
-        file: PathBuf,
-    },
+    Refused(Doubt),
     /// A folder could not be looked at.
     Look {
         /// Which.
@@ -165,10 +161,7 @@ pub enum TrustError {
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TrustError::Refused { doubt, file } => {
-                let file = file.display();
-                write!(f, "not loaded: {doubt}, or: install -m 0755 {file} /usr/local/lib/perfwatch/plugins/")
-            }
+            TrustError::Refused(doubt) => write!(f, "not loaded: {doubt}"),
             TrustError::Look { path, .. } => write!(f, "not loaded: could not see whose {} is", path.display()),
         }
     }
@@ -177,7 +170,7 @@ impl fmt::Display for TrustError {
 impl error::Error for TrustError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            TrustError::Refused { .. } => None,
+            TrustError::Refused(_) => None,
             TrustError::Look { source, .. } => Some(source),
         }
     }
@@ -290,7 +283,7 @@ mod tests {
         assert_eq!(
             judged.unwrap_err().to_string(),
             "not loaded: /opt/pw/plugins is writable by group staff (0775); who writes there runs code as root. \
-             chmod g-w /opt/pw/plugins, or: install -m 0755 libperfwatch_ups.so /usr/local/lib/perfwatch/plugins/"
+             chmod g-w /opt/pw/plugins, or: install -m 0755 /opt/pw/plugins/libperfwatch_ups.so /usr/local/lib/perfwatch/plugins/"
         );
     }
 
@@ -325,17 +318,24 @@ mod tests {
     fn file_of_another_user_is_refused_for_all() {
         let refused = told(&ROOT, step("/a.so", 0o755, ANN, 50)).unwrap_err();
         assert!(
-            refused.contains("/a.so belongs to user ann; who writes there runs code as root. chown root /a.so"),
+            refused.contains(
+                "/a.so belongs to user ann; who writes there runs code as root. chown root /a.so, or: install"
+            ),
             "{refused}"
         );
         assert!(told(&USER, step("/a.so", 0o755, ANN, 50)).is_err());
-        assert!(told(&ROOT, step("/home/ann", 0o755, ANN, 50)).is_err(), "who owns a folder above can replace it");
+        let above = told(&ROOT, step("/home/ann", 0o755, ANN, 50)).unwrap_err();
+        assert!(
+            above.contains("/home/ann belongs to user ann; who writes there runs code as root. install"),
+            "{above}"
+        );
     }
 
     #[test]
     fn user_behind_sudo_is_believed_with_a_warning_and_not_in_a_service() {
         let by_hand = Authority { sudo_uid: Some(ANN), ..ROOT };
-        assert_eq!(told(&by_hand, step("/a.so", 0o755, ANN, 50)).unwrap().len(), 1);
+        let steps = [step("/home/ann/a.so", 0o755, ANN, 50), step("/home/ann", 0o755, ANN, 50)];
+        assert_eq!(by_hand.judge_steps(&steps, None, &names).unwrap().len(), 1, "of a file and its folder once");
         assert!(told(&by_hand, step("/a.so", 0o755, DEV, DEV)).is_err(), "another one is not");
         assert!(told(&Authority { service: true, ..by_hand }, step("/a.so", 0o755, ANN, 50)).is_err());
     }
