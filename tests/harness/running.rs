@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -63,26 +63,41 @@ impl Running {
     /// # Panics
     /// It cannot be started.
     #[must_use]
-    pub fn start(mut command: Command) -> Running {
+    pub fn start(command: Command) -> Running {
+        let (mut running, stdout, sender) = Running::spawn(command);
+        running.readers.push(thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                // The test may have seen enough, and a line that is not UTF-8 ends the output like the end itself.
+                let Ok(()) = line.map_err(drop).and_then(|line| sender.send(line).map_err(drop)) else { break };
+            }
+        }));
+        running
+    }
+
+    /// Starts it with an output that nobody reads but whoever called this.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_unread(command: Command) -> (Running, ChildStdout) {
+        let (running, stdout, _) = Running::spawn(command);
+        (running, stdout)
+    }
+
+    fn spawn(mut command: Command) -> (Running, ChildStdout, Sender<String>) {
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
         let (stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
         let errors = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&errors);
-        let out = thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                // The test may have seen enough, and a line that is not UTF-8 ends the output like the end itself.
-                let Ok(()) = line.map_err(drop).and_then(|line| sender.send(line).map_err(drop)) else { break };
-            }
-        });
         let err = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(read @ 1..) = stderr.read(&mut bytes) {
                 to.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Running { child, lines, errors, readers: vec![out, err], folder: None }
+        (Running { child, lines, errors, readers: vec![err], folder: None }, stdout, sender)
     }
 
     /// Keeps the folder that it runs in.

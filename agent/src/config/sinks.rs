@@ -1,6 +1,6 @@
 //! `[sinks.NAME]`, and standard output where there is none.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
 use plugin_api::host_side::fault::{Fault, Origin};
@@ -33,7 +33,8 @@ impl Planner<'_> {
             }
             let Some(sink) = self.sink(entry, table) else { continue };
             let claim = match (&sink.kind, sink.settings.text("path")) {
-                (_, Some(path)) => Path::new(path).components().collect(),
+                // `a//b` and `./a/b` are `a/b`; two links to one file are told when it is opened.
+                (_, Some(path)) => Path::new(path).components().filter(|part| *part != Component::CurDir).collect(),
                 (Ok(SinkKind::Stdout(_)), None) => PathBuf::from("standard output"),
                 // Without its path, which was told.
                 _ => continue,
