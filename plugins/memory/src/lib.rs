@@ -14,8 +14,10 @@ use meminfo::Meminfo;
 use plugin_api::options::NoOptions;
 use plugin_api::{Collector, Error, Host, ProcFile, Recorder, ScalarId, Schema, perfwatch_plugin};
 
-/// What each metric, by its name in `plugin.toml`, is of a reading of meminfo: bytes, or pages of hugepages.
-const AMOUNTS: [(&str, fn(&Meminfo) -> Option<u64>); 14] = [
+/// A metric by its name in `plugin.toml`, and what it is of a reading of meminfo: bytes, or pages of hugepages.
+type Amount = (&'static str, fn(&Meminfo) -> Option<u64>);
+
+const AMOUNTS: [Amount; 14] = [
     ("total_bytes", |meminfo| meminfo.total),
     ("used_bytes", Meminfo::used),
     ("available_bytes", |meminfo| meminfo.available),
