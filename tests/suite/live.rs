@@ -128,7 +128,7 @@ fn what_is_measured_is_what_sysinfo_measures() {
 }
 
 /// What of a value its schema does not describe.
-fn undescribed(value: &Value, schema: &Value, root: &Value) -> Vec<String> {
+pub fn undescribed(value: &Value, schema: &Value, root: &Value) -> Vec<String> {
     let Some(object) = value.as_object() else { return Vec::new() };
     let of_section = schema.get("$ref").map_or(&Value::Null, |_| &root["$defs"]["section"]["properties"]);
     let mut missing = Vec::new();

@@ -3,6 +3,7 @@
 
 mod allocations;
 mod counter;
+mod docs;
 mod embed;
 mod failures;
 mod files;

@@ -1,0 +1,224 @@
+//! What a user reads is what the program does: the READMEs beside manifests, commands, exit codes and real output.
+//!
+//! Tables of a plugin's README are made from its `plugin.toml`: `UPDATE_GOLDEN=1` writes them anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use harness::{Site, root};
+use perfwatch::cli::code;
+use perfwatch::snapshot::read::AggregatedSnapshot;
+use plugin_api::host_side::manifest::{Kind, Manifest, Metric, Source};
+use plugin_api::host_side::options::Presence;
+use serde_json::Value;
+
+use crate::live::undescribed;
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+}
+
+/// The names of the folders in `plugins/`.
+fn plugins() -> Vec<String> {
+    let entries = fs::read_dir(root().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = entries.filter(|path| path.join("plugin.toml").exists());
+    let mut names: Vec<_> = folders.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn manifest(plugin: &str) -> Manifest {
+    Manifest::parse(&read(format!("plugins/{plugin}/plugin.toml"))).unwrap()
+}
+
+/// An agent with every plugin beside it.
+fn site() -> Site {
+    let site = Site::new();
+    plugins().iter().for_each(|plugin| drop(site.bundled(plugin)));
+    site
+}
+
+/// What stands between the first fence of this language and its end.
+fn block<'text>(text: &'text str, language: &str) -> &'text str {
+    let (_, rest) = text.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no block of {language}"));
+    rest.split_once("```").unwrap().0
+}
+
+/// The rows of the table under this heading, without the heading; where it stands in the text.
+fn table<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
+    let (_, rest) = text.split_once(&format!("{heading}\n"))?;
+    let rows: usize = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
+    let (rule, rows) = rest[..rows].split_once('\n').unwrap();
+    assert!(rule.starts_with("|---"), "{heading}");
+    Some(rows)
+}
+
+/// What is between backticks in the first cell of each row.
+fn first_cells(rows: &str) -> impl Iterator<Item = &str> {
+    rows.lines().flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+}
+
+const OPTIONS: &str = "| option | default | meaning |";
+const METRICS: &str = "| metric | kind | unit | meaning |";
+
+fn options(manifest: &Manifest) -> String {
+    let row = |option: &plugin_api::host_side::options::OptionSpec| {
+        let default = match &option.presence {
+            Presence::Default(value) => format!("`{}`", value.toml()),
+            Presence::Required => "required".into(),
+            Presence::Optional => "none".into(),
+        };
+        format!("| `{}` | {default} | {} |\n", option.name, option.description)
+    };
+    manifest.options.iter().map(row).collect()
+}
+
+fn metrics(manifest: &Manifest) -> String {
+    let rows = |prefix: &str, metrics: &[Metric]| -> String {
+        let row = |metric: &Metric| {
+            let kind = match (metric.kind, &metric.source) {
+                (_, Source::Derived(_)) => "derived",
+                (Kind::Gauge, _) => "gauge",
+                (Kind::Counter { .. }, _) => "counter",
+                (Kind::State, _) => "state",
+                (Kind::Info, _) => "info",
+                (Kind::Time, _) => "time",
+            };
+            let unit = metric.unit.as_ref().map(|unit| format!("`{unit}`")).unwrap_or_default();
+            format!("| `{prefix}{}` | {kind} | {unit} | {} |\n", metric.name, metric.description)
+        };
+        metrics.iter().filter(|metric| metric.json).map(row).collect()
+    };
+    let mut text = rows("", &manifest.metrics);
+    for table in &manifest.tables {
+        let keys: String = table.keys.iter().map(|key| format!("{}.", key.to_uppercase())).collect();
+        text += &rows(&format!("{}.{keys}", table.name), &table.columns);
+    }
+    text
+}
+
+#[test]
+fn tables_in_the_readme_of_a_plugin_are_what_its_manifest_declares() {
+    let mut wrong = Vec::new();
+    for plugin in plugins() {
+        let (path, manifest) = (format!("plugins/{plugin}/README.md"), manifest(&plugin));
+        let mut text = read(&path);
+        for (heading, expected) in [(OPTIONS, options(&manifest)), (METRICS, metrics(&manifest))] {
+            let found = table(&text, heading).unwrap_or_default().to_owned();
+            if found == expected {
+                continue;
+            }
+            if std::env::var_os("UPDATE_GOLDEN").is_some() && !found.is_empty() {
+                text = text.replacen(&found, &expected, 1);
+                fs::write(root().join(&path), &text).unwrap();
+            } else {
+                wrong.push(format!("{path}: expected under {heading}\n{expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 writes these tables:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn index_of_the_plugins_has_them_all_as_they_describe_themselves() {
+    let index = read("plugins/README.md");
+    for plugin in plugins() {
+        let row = format!("| [{plugin}]({plugin}/README.md) | {} |", manifest(&plugin).plugin.description);
+        assert!(index.contains(&row), "plugins/README.md lacks: {row}");
+    }
+}
+
+#[test]
+fn config_in_the_readme_passes_the_check() {
+    let site = site();
+    site.config(block(&read("README.md"), "toml"));
+    let finished = site.output(["check"]);
+    assert_eq!((finished.code(), &*finished.stdout), (0, "ok: 4 collectors, 2 sinks\n"), "{finished}");
+}
+
+#[test]
+fn faults_in_the_readme_are_what_the_check_says() {
+    let readme = read("README.md");
+    let (command, faults) = block(&readme, "console").split_once('\n').unwrap();
+    let site = site();
+    site.config("[collectors.cpu]\nintervall = \"1s\"\noptions = { percore = true }\n");
+    let finished = site.output(command.strip_prefix("$ perfwatch ").unwrap().split(' '));
+    assert_eq!((finished.code(), &*finished.stderr), (code::CONFIG.into(), faults));
+}
+
+#[test]
+fn snapshot_in_the_readme_can_be_read_and_has_keys_that_the_schema_describes() {
+    let readme = read("README.md");
+    let snapshot = block(&readme, "json");
+    serde_json::from_str::<AggregatedSnapshot>(snapshot).unwrap();
+    let site = site();
+    site.config("[collectors.ups]\n");
+    let schema: Value = serde_json::from_str(&site.output(["schema"]).stdout).unwrap();
+    let mut unknown = undescribed(&serde_json::from_str(snapshot).unwrap(), &schema, &schema);
+    unknown.retain(|key| !key.ends_with("which is described and not there")); // it is shortened
+    assert_eq!(unknown, Vec::<String>::new());
+    let statuses = table(&readme, "| `_status` | what it means |").unwrap();
+    let described = schema["$defs"]["section"]["properties"]["_status"]["enum"].as_array().unwrap();
+    assert!(first_cells(statuses).eq(described.iter().map(|word| word.as_str().unwrap())), "{described:?}");
+}
+
+#[test]
+fn shipped_config_is_what_config_default_prints() {
+    assert_eq!(Site::new().output(["config", "default"]).stdout, read("config/perfwatch.toml"));
+}
+
+/// The commands that a help text lists, but for itself.
+fn listed(site: &Site, command: &[&str]) -> Vec<String> {
+    let help = site.output(command.iter().chain(&["--help"])).stdout;
+    let Some((_, rest)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    let lines = rest.lines().take_while(|line| !line.is_empty());
+    // A description may go on in a line of its own, which is indented further.
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_in_the_readme_are_those_that_the_help_lists() {
+    let site = Site::new();
+    let mut known = BTreeSet::new();
+    for command in listed(&site, &[]) {
+        let below = listed(&site, &[&command]);
+        if below.is_empty() {
+            known.insert(format!("perfwatch {command}"));
+        }
+        known.extend(below.iter().map(|below| format!("perfwatch {command} {below}")));
+    }
+    let readme = read("README.md");
+    let told: BTreeSet<_> = first_cells(table(&readme, "| command | what it does |").unwrap()).collect();
+    assert!(told.iter().eq(&known), "the README has {told:?}, the help {known:?}");
+}
+
+#[test]
+fn exit_codes_in_the_readme_and_the_help_are_those_of_the_program() {
+    let codes =
+        [code::OK, code::FAILED, code::USAGE, code::UNAVAILABLE, code::NOT_PERMITTED, code::CONFIG].map(u32::from);
+    let readme = read("README.md");
+    let rows = table(&readme, "| code | meaning |").unwrap();
+    let told: Vec<u32> = rows.lines().map(|row| row.split('|').nth(1).unwrap().trim().parse().unwrap()).collect();
+    assert_eq!(told, codes);
+    let help = Site::new().output(["--help"]).stdout;
+    let (_, rest) = help.split_once("Exit codes: ").unwrap();
+    let line: String = rest.split("\nData goes").next().unwrap().replace('\n', " ");
+    let told: Vec<u32> = line.split("; ").map(|code| code.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(told, codes);
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let mut documents = vec!["README.md".to_owned(), "agent/ARCHITECTURE.md".into(), "plugins/README.md".into()];
+    documents.extend(plugins().iter().map(|plugin| format!("plugins/{plugin}/README.md")));
+    for document in documents {
+        let text = read(&document);
+        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            let target = root().join(&document).parent().unwrap().join(link);
+            assert!(link.starts_with("https://") || target.exists(), "{document} links to {link}");
+        }
+    }
+}
