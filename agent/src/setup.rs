@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plugin_api::host_side::door::Module;
+use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::Roots;
 use tokio::sync::Notify;
 use tracing::Level;
@@ -30,7 +31,7 @@ use crate::schedule::ledger::Ledger;
 use crate::schedule::tick::Recruit;
 use crate::sink::Sink;
 use crate::sink::encode::json::Json;
-use crate::sink::file::{FileSettings, FileSink};
+use crate::sink::file::{self, FileSettings, FileSink};
 use crate::sink::stdout::{self, Stdout};
 use crate::sink::worker::Worker;
 use crate::snapshot::{Identity, Schema};
@@ -131,7 +132,7 @@ impl Setup {
         }
         plugins.at_paths = at_paths.iter().map(available).collect();
         plugins.unavailable.extend(found.faults.iter().map(unavailable));
-        let plan = config.plan(&plugins).map_err(refused)?;
+        let plan = config.plan(&plugins, &sink_check).map_err(refused)?;
         Ok(Setup { config, plan, found, at_paths, authority })
     }
 
@@ -342,6 +343,24 @@ fn host_name(root: &Path) -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
+fn file_settings(settings: &Settings) -> serde_json::Result<FileSettings> {
+    serde_json::from_str(&settings.json())
+}
+
+/// What a sink has against its settings, before it is opened.
+fn sink_check(kind: SinkKind, settings: &Settings) -> Result<(), (String, String)> {
+    match kind {
+        SinkKind::Stdout(_) => Ok(()),
+        SinkKind::File => match file_settings(settings).map(|settings| settings.check()) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(file::Error::Setting { key, problem })) => Err((key.to_owned(), problem)),
+            Ok(Err(error)) => Err(("path".to_owned(), assemble::chain(&error))),
+            // Every value was checked against its declaration: the two differ.
+            Err(error) => Err(("type".to_owned(), error.to_string())),
+        },
+    }
+}
+
 fn open(sink: &SinkPlan, kind: SinkKind, output: Option<&File>) -> Result<Option<Box<dyn Sink>>, SetupError> {
     let failed = |cause| SetupError::Sink { name: sink.name.clone(), cause };
     match kind {
@@ -356,8 +375,7 @@ fn open(sink: &SinkPlan, kind: SinkKind, output: Option<&File>) -> Result<Option
             Ok(Some(Box::new(Stdout::new(output, format))))
         }
         SinkKind::File => {
-            let settings: FileSettings =
-                serde_json::from_str(&sink.settings.json()).map_err(|cause| failed(cause.into()))?;
+            let settings = file_settings(&sink.settings).map_err(|cause| failed(cause.into()))?;
             Ok(Some(Box::new(FileSink::open(settings).map_err(|cause| failed(cause.into()))?)))
         }
     }

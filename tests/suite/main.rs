@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod allocations;
+mod config;
 mod counter;
 mod docs;
 mod embed;

@@ -19,6 +19,7 @@ use crate::assemble::chain;
 use crate::config::agent::LogFormat;
 use crate::log::{self, Log};
 use crate::setup::{Setup, SetupError};
+use crate::sink::file;
 
 /// Exit codes, as in sysexits(3) where it has one.
 pub mod code {
@@ -134,6 +135,10 @@ fn refuse(error: &SetupError) -> u8 {
     match error {
         SetupError::Config(_) | SetupError::NoSink => code::CONFIG,
         SetupError::Unavailable(_) => code::UNAVAILABLE,
+        // What only the file system knows: a group, a floor of free space that it can never have.
+        SetupError::Sink { cause, .. } if matches!(cause.downcast_ref(), Some(file::Error::Setting { .. })) => {
+            code::CONFIG
+        }
         SetupError::Sink { .. } | SetupError::System(..) if is_not_permitted(error) => code::NOT_PERMITTED,
         SetupError::Sink { .. } | SetupError::System(..) => code::FAILED,
     }

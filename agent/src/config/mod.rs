@@ -30,7 +30,7 @@ use plugin_api::host_side::tree::{Data, Table};
 
 use agent::AgentSettings;
 use layers::{Environment, Layer, Rank};
-use plan::{Plan, Planner, Plugins};
+use plan::{Plan, Planner, Plugins, SinkCheck};
 
 /// Every layer, read and merged, with `[agent]` checked.
 #[derive(Clone, Debug)]
@@ -145,14 +145,14 @@ impl Config {
         paths
     }
 
-    /// What runs, with these plugins: pure but for the files of secrets.
+    /// What runs, with these plugins, where sinks have nothing against their settings: pure but for the files of secrets.
     ///
     /// # Errors
     /// Every fault of what is not a file of `conf.d`; with `agent.strict` of those too.
-    pub fn plan(&mut self, plugins: &Plugins) -> Result<Plan, Refused> {
+    pub fn plan(&mut self, plugins: &Plugins, sink_check: SinkCheck<'_>) -> Result<Plan, Refused> {
         // Each turn leaves a file out, so that there are at most as many as files.
         loop {
-            let mut planner = Planner::new(&self.agent, plugins, &self.left_out, &mut self.sources);
+            let mut planner = Planner::new(&self.agent, plugins, sink_check, &self.left_out, &mut self.sources);
             let (collectors, sinks) = (planner.collectors(&self.merged), planner.sinks(&self.merged));
             let (mut faults, notes) = (planner.faults, planner.notes);
             faults.extend(self.pending.iter().cloned());

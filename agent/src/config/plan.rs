@@ -130,10 +130,15 @@ pub enum Format {
     Table,
 }
 
+/// What a sink knows of its settings that no declaration says: which of them go together. Gives the key at fault, and what is wrong
+/// with it.
+pub type SinkCheck<'a> = &'a dyn Fn(SinkKind, &Settings) -> Result<(), (String, String)>;
+
 /// What is planned with.
 pub(super) struct Planner<'a> {
     pub(super) agent: &'a AgentSettings,
     pub(super) plugins: &'a Plugins,
+    pub(super) sink_check: SinkCheck<'a>,
     pub(super) left_out: &'a [LeftOut],
     pub(super) sources: &'a mut Sources,
     pub(super) faults: Vec<Fault>,
@@ -144,10 +149,11 @@ impl<'a> Planner<'a> {
     pub(super) fn new(
         agent: &'a AgentSettings,
         plugins: &'a Plugins,
+        sink_check: SinkCheck<'a>,
         left_out: &'a [LeftOut],
         sources: &'a mut Sources,
     ) -> Planner<'a> {
-        Planner { agent, plugins, left_out, sources, faults: Vec::new(), notes: Vec::new() }
+        Planner { agent, plugins, sink_check, left_out, sources, faults: Vec::new(), notes: Vec::new() }
     }
 
     /// The tables `[KEY.NAME]`, each with its entry; what is no table is a fault.

@@ -82,6 +82,7 @@ impl Planner<'_> {
             self.faults.push(fault.among(word, kinds));
             return None;
         };
+        let before = self.faults.len();
         let settings = self.checked(specs, table, entry.key_origin);
         let runs = settings.is_on("enabled");
         let kind = match (*kind, settings.text("format")) {
@@ -90,6 +91,13 @@ impl Planner<'_> {
             (_, Some("table")) => SinkKind::Stdout(Format::Table),
             _ => SinkKind::Stdout(Format::Auto),
         };
+        if self.faults.len() == before
+            && let Err((key, problem)) = (self.sink_check)(kind, &settings)
+        {
+            let written = settings.list.iter().find(|setting| setting.name == key).and_then(|setting| setting.origin);
+            let message = format!("sink `{}`: {key}: {problem}", entry.key);
+            self.faults.push(Fault::new(written.unwrap_or(entry.key_origin), message));
+        }
         runs.then(|| SinkPlan { name: entry.key.clone(), kind: Ok(kind), settings })
     }
 

@@ -57,7 +57,7 @@ impl Place {
     pub(super) fn plan(&self) -> Result<(Config, Plan), String> {
         let told = |refused: Refused| self.without_folder(&refused.to_string());
         let mut config = self.read().map_err(told)?;
-        let plan = config.plan(&plugins()).map_err(told)?;
+        let plan = config.plan(&plugins(), &|_, _| Ok(())).map_err(told)?;
         Ok((config, plan))
     }
 

@@ -19,6 +19,8 @@ const KEEP_TOTAL: u64 = 1 << 30;
 const MIN_FREE: u64 = 256 << 20;
 /// The owner writes, the group (a shipper, an operator) reads; user names and mounts are nobody else's business.
 const MODE: u32 = 0o640;
+/// What was read where there were no octal digits.
+const NO_MODE: u32 = u32::MAX;
 /// NAME_MAX of Linux file systems less what a name grows by: `.`, `.2026-11-23T00-00-00Z`, `_999`, `.gz`, `.tmp`.
 const NAME_MAX: usize = 255 - 1 - 21 - 4 - 3 - 4;
 
@@ -116,7 +118,10 @@ impl FileSettings {
     }
 
     /// Whether the settings go together, without touching a file.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Setting`], the first that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
         let wrong = |key, problem: String| Err(Error::Setting { key, problem });
         let Some(name) = self.path.file_name().filter(|_| !self.path.as_os_str().as_bytes().ends_with(b"/")) else {
             return wrong("path", format!("{} names a folder: add the name of a file", self.path.display()));
@@ -139,6 +144,9 @@ impl FileSettings {
                      raise keep.total or lower rotate.size"
                 ),
             );
+        }
+        if self.mode == NO_MODE {
+            return wrong("mode", "it is not a mode in octal digits, as \"0640\" is".into());
         }
         if self.mode > 0o777 || self.mode & 0o200 == 0 {
             return wrong(
@@ -177,11 +185,11 @@ fn gid_in(groups: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// A mode as operators write it: octal digits in a string (a TOML integer 640 would be something else).
+/// A mode as operators write it: octal digits in a string (a TOML integer 640 would be something else). What is none is left to
+/// [`FileSettings::check`] to tell, beside all that is wrong.
 fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let text = String::deserialize(deserializer)?;
-    u32::from_str_radix(text.strip_prefix("0o").unwrap_or(&text), 8)
-        .map_err(|_| serde::de::Error::custom(format!("{text:?} is not a mode in octal digits, as \"0640\" is")))
+    Ok(u32::from_str_radix(text.strip_prefix("0o").unwrap_or(&text), 8).unwrap_or(NO_MODE))
 }
 
 #[cfg(test)]
@@ -234,7 +242,7 @@ mod tests {
         let read = |mode: &str| serde_json::from_str::<FileSettings>(&format!(r#"{{"path":"a","mode":"{mode}"}}"#));
         assert_eq!(read("0644").unwrap().mode, 0o644);
         assert_eq!(read("0o644").unwrap().mode, 0o644);
-        assert!(read("0948").unwrap_err().to_string().contains("octal"));
+        assert!(fault(&read("0948").unwrap()).contains("octal"));
     }
 
     #[test]
