@@ -213,10 +213,15 @@ pub struct RawError {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, StableAbi)]
 pub struct RawSpace {
+    /// Size of the file system.
     pub total_bytes: u64,
+    /// Free, what is reserved for root included.
     pub free_bytes: u64,
+    /// Free for programs without privileges.
     pub available_bytes: u64,
+    /// Inodes; 0 where the file system makes them as it needs them.
     pub inodes_total: u64,
+    /// Inodes that are free.
     pub inodes_free: u64,
 }
 

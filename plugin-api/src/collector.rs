@@ -7,16 +7,23 @@ use crate::{Error, Host, Recorder, Schema};
 ///
 /// Calls are synchronous and come one at a time, though not always on the same thread. What is kept between calls
 /// (descriptors, buffers, handles) is the collector's own; growth and rates are derived by the agent.
+///
+/// A call that takes longer than 20 ms is given a thread of its own, one that takes longer than the timeout
+/// ([`Recorder::deadline`]) is marked `timeout`, and its reading is thrown away when it comes. A call that panics fails; the
+/// instance is left as it lies, without running its destructor, and the next call is of a new one. A steady reading should
+/// allocate nothing: it shares a tick with the others.
 pub trait Collector: Send + Sized + 'static {
-    /// The options, as declared in `plugin.toml` and checked against it before they get here:
-    /// [`crate::options`] has the types of durations and sizes, [`crate::options::NoOptions`] is for none.
+    /// The options, as declared in `plugin.toml` and checked against it before they get here. [`crate::options`] says which
+    /// type of Rust each is, [`crate::options::NoOptions`] is for none.
     type Options: serde::de::DeserializeOwned;
 
-    /// Opens what will be read and resolves names to handles.
+    /// Opens what will be read and resolves names to handles. It is called at the first tick, not when the agent starts, and
+    /// has the same time as a reading.
     ///
     /// # Errors
-    /// A metric that is not declared, a file that is not there. [`Error::unavailable`] says that this host has
-    /// nothing to measure; the agent tries again, seldom.
+    /// A metric that is not declared, a file that is not there. [`Error::unavailable`] says that this host has nothing to
+    /// measure. Either way the agent tries again: at the next ticks, and after three failures in a row ever more seldom, up to
+    /// every five minutes.
     fn new(options: Self::Options, host: &Host, schema: &mut Schema) -> Result<Self, Error>;
 
     /// Takes one reading. What is declared and not set is null.

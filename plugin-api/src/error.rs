@@ -12,17 +12,25 @@ pub struct ErrorKind(pub u32);
 impl ErrorKind {
     /// No error. Only ever the outcome of a call.
     pub const NONE: ErrorKind = ErrorKind(0);
-    /// It should have worked and did not.
+    /// It should have worked and did not. The section's status is `failed`.
     pub const FAILED: ErrorKind = ErrorKind(1);
-    /// Nothing here, and that is fine: no sensor, no swap, an older kernel.
+    /// Nothing here, and that is fine: no sensor, no such subsystem in this kernel. The section's status is `unavailable`, and
+    /// no failure is counted.
     pub const UNAVAILABLE: ErrorKind = ErrorKind(2);
-    /// Not permitted; the message names the capability or the file mode that is missing.
+    /// Not permitted; the message names the capability or the file mode that is missing. The section's status is `failed`.
     pub const DENIED: ErrorKind = ErrorKind(3);
-    /// The plugin's code panicked. Made by the guard around it, not by authors.
+    /// The plugin's code panicked: `failed`, and a new instance for the next call. Made by the guard around it, not by authors.
     pub const PANICKED: ErrorKind = ErrorKind(4);
 }
 
 /// An error of a plugin: lower case, the operation and its object; the cause is the source.
+///
+/// ```
+/// # use plugin_api::Error;
+/// let cause = "5parsecs".parse::<u64>().unwrap_err();
+/// let error = Error::failed("could not parse /proc/uptime").because(cause);
+/// assert_eq!(error.chain(), "could not parse /proc/uptime: invalid digit found in string");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -82,6 +90,8 @@ impl StdError for Error {
     }
 }
 
+/// For `?`. It names no file and no operation: [`ProcFile`](crate::ProcFile)'s errors do, and where a plugin reads by other means,
+/// [`Error::because`] puts the two together.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Error {
         let kind = match error.kind() {

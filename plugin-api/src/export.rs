@@ -97,11 +97,15 @@ fn said(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-/// Makes a library a plugin: embeds the `plugin.toml` beside its `Cargo.toml` and exports the collector.
+/// Makes a library a plugin: embeds the `plugin.toml` beside its `Cargo.toml` and exports the collector. Once a library, at
+/// its root; a library has one collector, and may be used by several tables of a config.
 ///
 /// ```text
 /// perfwatch_plugin!(Memory);
 /// ```
+///
+/// It does not compile with `panic = "abort"`, under which a panic could not be caught. A crate that uses it may still
+/// `#![forbid(unsafe_code)]`.
 #[macro_export]
 macro_rules! perfwatch_plugin {
     ($collector:ty) => {

@@ -11,7 +11,8 @@ use abi_stable::std_types::{RResult, RSlice, RStr};
 use crate::abi::{HostObject, Number, Root};
 use crate::{Error, ProcFile};
 
-/// Space of a mounted file system.
+/// Space of a mounted file system, in bytes and inodes, as statvfs(3) has it: `available_bytes` is what is free for programs
+/// without privileges, and the inodes are 0 where the file system makes them as it needs them.
 pub type Space = crate::abi::RawSpace;
 
 /// How much a log line matters.
@@ -43,30 +44,31 @@ impl Host {
     /// Opens a file of procfs for readings: `host.proc("meminfo")`.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened: `could not open /proc/meminfo`, with the system's error as its cause.
     pub fn proc(&self, path: &str) -> Result<ProcFile, Error> {
         ProcFile::open(self.proc_path(path))
     }
 
-    /// Opens a file of `/proc/net`, of the measured host's own network namespace: `host.net("dev")`.
+    /// Opens a file of `/proc/net`, of the measured host's own network namespace: `host.net("dev")`. Under a foreign root that
+    /// is `<root>/proc/1/net`, since `/proc/net` is always the reader's own.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// As [`Host::proc`].
     pub fn net(&self, path: &str) -> Result<ProcFile, Error> {
         ProcFile::open(self.root(Root::NET).join(path))
     }
 
-    /// Where a file of procfs is.
+    /// Where a file of procfs is: `host.proc_path("diskstats")`.
     pub fn proc_path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root(Root::PROC).join(path)
     }
 
-    /// Where a file of sysfs is.
+    /// Where a file of sysfs is: `host.sys_path("class/net")`. [`ProcFile::open`] opens one for readings.
     pub fn sys_path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root(Root::SYS).join(path)
     }
 
-    /// Where a file of the host's file system is; `path` without its leading slash.
+    /// Where a file of the host's file system is; `path` without its leading slash: `host.root_path("etc/os-release")`.
     pub fn root_path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root(Root::HOST).join(path)
     }
@@ -85,15 +87,16 @@ impl Host {
         self.object.number(Number::PAGE_SIZE)
     }
 
-    /// Units of `/proc/stat` in a second (`USER_HZ`).
+    /// Units of `/proc/stat` in a second (`USER_HZ`, time(7)); 100 on all common machines.
     pub fn clock_ticks(&self) -> u64 {
         self.object.number(Number::CLOCK_TICKS)
     }
 
-    /// The space of the file system mounted at a path of the measured host. May block for as long as the file system does not answer.
+    /// The space of the file system mounted at a path of the measured host. May block for as long as the file system does not
+    /// answer, which for the mount of a dead server is for ever: ask such mounts in a thread of the plugin's own.
     ///
     /// # Errors
-    /// The system call's.
+    /// The system call's (statvfs(3)); it names no path.
     pub fn statvfs(&self, path: impl AsRef<Path>) -> Result<Space, Error> {
         let path = path.as_ref();
         match self.object.statvfs(RSlice::from_slice(path.as_os_str().as_bytes())) {
@@ -102,7 +105,8 @@ impl Host {
         }
     }
 
-    /// Writes to the agent's log, under the collector's name.
+    /// Writes to the agent's log, under the collector's name. For what an operator needs to know once; what goes wrong at a
+    /// reading belongs into its error, which the agent logs when it changes.
     pub fn log(&self, level: Level, message: &str) {
         self.object.log(level as u32, RStr::from_str(message));
     }

@@ -8,7 +8,10 @@
 //! share anything else: no async runtime, no logger, no allocator crosses the boundary, because each library has a
 //! copy of its own.
 //!
-//! A whole collector, with this `plugin.toml` beside its `Cargo.toml`:
+//! # A whole collector
+//!
+//! A crate with `crate-type = ["cdylib"]`, the library name `perfwatch_uptime` and this crate as its dependency; beside its
+//! `Cargo.toml` this `plugin.toml`:
 //!
 //! ```toml
 //! contract = "1.0"
@@ -23,7 +26,7 @@
 //! ```
 //!
 //! ```
-//! use plugin_api::{Collector, Error, Host, ProcFile, Recorder, ScalarId, Schema, options::NoOptions};
+//! use plugin_api::{Collector, Error, Host, ProcFile, Recorder, ScalarId, Schema, options::NoOptions, scan};
 //!
 //! struct Uptime {
 //!     file: ProcFile,
@@ -38,14 +41,25 @@
 //!     }
 //!
 //!     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
-//!         let text = std::str::from_utf8(self.file.read()?).map_err(|cause| Error::failed("could not read uptime").because(cause))?;
-//!         let seconds = text.split(' ').next().and_then(|word| word.parse::<f64>().ok());
+//!         let seconds = scan::fields(self.file.read()?).next().and_then(scan::f64);
 //!         out.set(self.uptime, seconds); // None is null: unknown, never 0
 //!         Ok(())
 //!     }
 //! }
 //! # // In a plugin crate: plugin_api::perfwatch_plugin!(Uptime);
 //! ```
+//!
+//! Built and copied into a folder of plugins as `libperfwatch_uptime.so`, it runs, and a snapshot has
+//! `"uptime":{"_status":"ok",…,"uptime_seconds":8949.26}`.
+//!
+//! # Where to go on
+//!
+//! - The grammar of `plugin.toml`, options, tables, counters and rates: `host_side/manifest/grammar.md`, which is also the
+//!   documentation of `host_side::manifest`.
+//! - Options: [`options`]. Rows: [`Recorder::row`]. A part that failed: [`Recorder::part_failed`]. Errors: [`ErrorKind`].
+//! - Kernel files: [`ProcFile`] reads them, [`scan`] takes them apart, [`pattern`] chooses among names.
+//! - Tests: with the feature `host` as a dev-dependency, `host_side::testcase::run_all` runs a folder of captured kernel files
+//!   against the collector, without an agent and without code for a case.
 #![deny(unsafe_code)]
 
 pub mod abi;

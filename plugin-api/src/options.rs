@@ -1,5 +1,33 @@
-//! Types of option values, for an author's `Options` struct. Options cross the boundary as one JSON text in which a
-//! duration is an integer of nanoseconds and a size an integer of bytes.
+//! Types of option values, for an author's `Options` struct.
+//!
+//! Options cross the boundary as one JSON text, already checked and with defaults filled in, so that the struct needs no
+//! defaults and no validation of its own:
+//!
+//! | in `plugin.toml` | in the struct |
+//! |---|---|
+//! | `string`, `secret`, `path` | `String`, or `PathBuf` for a path |
+//! | `integer`, `float`, `bool` | `i64` or narrower, `f64`, `bool` |
+//! | `duration`, `size` | [`Duration`], [`Size`] |
+//! | `enum` | an enum of unit variants with `#[serde(rename_all = "snake_case")]`, or `String` |
+//! | `"[T]"`, `"{string}"` | `Vec<T>`, `BTreeMap<String, String>` |
+//! | a name with dots, `"rotate.size"` | a struct within the struct |
+//! | with `optional = true` | `Option<T>` |
+//! | with `words`, and a word was given | the word as a string: an untagged enum of both |
+//!
+//! ```
+//! use plugin_api::options::Duration;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Options {
+//!     interfaces: Vec<String>, // type = "[string]"
+//!     pause: Duration,         // type = "duration", default = "1500ms"
+//!     limit: Option<i64>,      // type = "integer", optional = true
+//! }
+//!
+//! let options: Options = serde_json::from_str(r#"{"interfaces":["eth0"],"pause":1500000000}"#).unwrap();
+//! assert_eq!(options.pause.0, std::time::Duration::from_millis(1500));
+//! assert_eq!((options.interfaces.len(), options.limit), (1, None));
+//! ```
 #![forbid(unsafe_code)]
 
 use serde::Deserialize;

@@ -33,10 +33,10 @@ pub struct ProcFile {
 }
 
 impl ProcFile {
-    /// Opens the file.
+    /// Opens the file. For procfs [`Host::proc`](crate::Host::proc) is shorter.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened; [`ErrorKind::DENIED`](crate::ErrorKind::DENIED) where it may not be.
     pub fn open(path: impl Into<PathBuf>) -> Result<ProcFile, Error> {
         let path = path.into();
         let file = File::open(&path).map_err(|cause| failed("open", &path, cause))?;
@@ -58,6 +58,8 @@ impl ProcFile {
 
     /// Reads the whole file, from its beginning. A descriptor whose file is gone and came again under the same name
     /// (the attribute of a device or core that was unplugged) is opened anew, once.
+    ///
+    /// The bytes are valid until the next reading, and come from a buffer that is kept: 4 KiB at first, doubled as the file needs.
     ///
     /// # Errors
     /// It cannot be read, or is larger than 16 MiB.

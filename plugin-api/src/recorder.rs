@@ -9,8 +9,8 @@ use crate::schema::{ColumnId, ScalarId, TableId};
 
 /// The reading being taken: every declared metric is null until it is set.
 ///
-/// Nothing here fails. What goes beyond the reading's budget (rows, cells, bytes of text) is counted, and the agent
-/// marks the section `partial` and says what was cut.
+/// Nothing here fails. What goes beyond the reading's budget is cut and counted, and the agent marks the section `partial`
+/// and says what was cut: 10,000 rows, 100,000 cells, 1 MiB of text and 1,000 failed parts, unless a table's `max_rows` says less.
 pub struct Recorder<'frame> {
     frame: &'frame mut RawFrame,
     started: Instant,
@@ -21,12 +21,16 @@ impl<'frame> Recorder<'frame> {
         Recorder { frame, started: Instant::now() }
     }
 
-    /// Sets a metric. A state is set by its index in `values`, a time in nanoseconds since the Unix epoch.
+    /// Sets a metric, in the unit that `plugin.toml` declares: nothing is converted. `None` is null, which is not 0. A state is
+    /// set by its index in `values`, a time in nanoseconds since the Unix epoch.
+    ///
+    /// A value that is not of the declared type is refused by the agent, counted in `agent.collectors.NAME.refused`, and null; any
+    /// integer fits `f64`, and one that is not negative fits `u64`. A float that is not finite is refused too.
     pub fn set(&mut self, metric: ScalarId, value: impl IntoCell) {
         self.put(metric, value.into_cell());
     }
 
-    /// Sets a metric that is text.
+    /// Sets a metric that is text. U+0000, which JSONB cannot hold, becomes U+FFFD.
     pub fn set_text(&mut self, metric: ScalarId, text: &str) {
         if let Some(place) = self.frame.push_text(text.as_bytes()) {
             self.put(metric, Cell::text(place.offset, place.len));
@@ -40,7 +44,8 @@ impl<'frame> Recorder<'frame> {
     }
 
     /// Begins a row: `out.row(interfaces, "eth0")`, or with several keys `out.row(processes, ["7", "init"])`.
-    /// Of two rows with the same key the later one counts.
+    /// Keys may come and go from one reading to the next; of two rows with the same key the later one counts. An empty key is
+    /// refused, and its row counted and dropped.
     ///
     /// # Panics
     /// Where the number of keys is not the declared one.
@@ -57,7 +62,8 @@ impl<'frame> Recorder<'frame> {
         Row { frame: self.frame, table, first }
     }
 
-    /// Says that a row could not be read: it stands in the section with what is known of it, and with this error.
+    /// Says that a row could not be read: it stands in the section with what is known of it, and with this error in
+    /// `_errors`. Where the row is at hand, [`Row::failed`] does the same.
     pub fn row_failed(&mut self, table: TableId, key: impl RowKey, message: &str) {
         let known = key.with(|keys| self.find(table, keys));
         if let Some(first) = known.or_else(|| self.row(table, key).first) {
@@ -84,7 +90,8 @@ impl<'frame> Recorder<'frame> {
         error.with(|message| self.frame.push_note(Note::PART, part.as_bytes(), message.as_bytes()));
     }
 
-    /// When the call has run out of its time.
+    /// When the call has run out of its time: past it the reading is thrown away. For a collector that asks others and can
+    /// choose to wait less.
     pub fn deadline(&self) -> Instant {
         self.started + Duration::from_nanos(self.frame.time_left_ns)
     }
@@ -99,7 +106,7 @@ pub struct Row<'recorder> {
 }
 
 impl Row<'_> {
-    /// Sets a column.
+    /// Sets a column, as [`Recorder::set`] does a metric.
     ///
     /// # Panics
     /// Where the column is another table's.
@@ -119,7 +126,7 @@ impl Row<'_> {
         }
     }
 
-    /// Says that this row could not be read wholly.
+    /// Says that this row could not be read wholly: `_errors` has the message, and the section is `partial`.
     pub fn failed(&mut self, message: &str) {
         if let Some(first) = self.first {
             self.frame.push_note(first, b"", message.as_bytes());

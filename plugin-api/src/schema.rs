@@ -6,11 +6,11 @@ use abi_stable::std_types::{RResult, RStr};
 use crate::Error;
 use crate::abi::{HostObject, Resolve};
 
-/// A metric outside any table.
+/// The handle of a metric outside any table, for [`crate::Recorder::set`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScalarId(pub(crate) u32);
 
-/// A table.
+/// The handle of a table, for [`crate::Recorder::row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableId {
     pub(crate) place: u32,
@@ -18,14 +18,14 @@ pub struct TableId {
     pub(crate) columns: u32,
 }
 
-/// A column of a table.
+/// The handle of a column, for [`crate::Row::set`] in a row of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnId {
     pub(crate) table: u32,
     pub(crate) place: u32,
 }
 
-/// What `plugin.toml` declares, as the agent has read it.
+/// What `plugin.toml` declares, as the agent has read it: the one place where names are looked up, once, when a collector is made.
 ///
 /// A handle of a metric that its `when` turns off is valid; what is set through it goes nowhere.
 pub struct Schema<'host> {
