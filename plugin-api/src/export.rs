@@ -2,6 +2,7 @@
 //!
 //! Every entry is guarded here, on the plugin's side: a panic that left a library would end the host. It becomes an
 //! error of kind `PANICKED`, its payload is forgotten (its own drop may panic), and the instance is not called again.
+//! An error is put into words behind the guard too: its causes are the plugin's own types, and so is their code.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -36,16 +37,15 @@ pub fn module<C: Collector>() -> PluginModuleRef {
 }
 
 extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
-    let made = catch_unwind(AssertUnwindSafe(|| {
+    let made = behind_guard(|| {
         let options = serde_json::from_str(options.as_str())
             .map_err(|cause| Error::failed("could not read the options, which plugin.toml lets pass").because(cause))?;
         let object = Arc::new(host);
         C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
-    }));
+    });
     match made {
-        Ok(Ok(collector)) => RResult::ROk(guarded(collector)),
-        Ok(Err(error)) => RResult::RErr(RawError { kind: error.kind().0, message: error.chain().into() }),
-        Err(payload) => RResult::RErr(RawError { kind: ErrorKind::PANICKED.0, message: said(payload).into() }),
+        Ok(collector) => RResult::ROk(guarded(collector)),
+        Err((kind, message)) => RResult::RErr(RawError { kind: kind.0, message: message.into() }),
     }
 }
 
@@ -64,13 +64,14 @@ impl<C: Collector> RawCollector for Guarded<C> {
         let Some(collector) = &mut self.collector else {
             return fail(frame, ErrorKind::PANICKED, "not called again after it panicked");
         };
-        match catch_unwind(AssertUnwindSafe(|| collector.collect(&mut Recorder::new(frame)))) {
-            Ok(Ok(())) => frame.outcome = ErrorKind::NONE.0,
-            Ok(Err(error)) => fail(frame, error.kind(), &error.chain()),
-            Err(payload) => {
-                fail(frame, ErrorKind::PANICKED, &said(payload));
-                // What a panic left half done is not run again, not even by a destructor.
-                std::mem::forget(self.collector.take());
+        match behind_guard(|| collector.collect(&mut Recorder::new(frame))) {
+            Ok(()) => frame.outcome = ErrorKind::NONE.0,
+            Err((kind, message)) => {
+                fail(frame, kind, &message);
+                if kind == ErrorKind::PANICKED {
+                    // What a panic left half done is not run again, not even by a destructor.
+                    std::mem::forget(self.collector.take());
+                }
             }
         }
     }
@@ -83,6 +84,12 @@ impl<C: Collector> Drop for Guarded<C> {
             std::mem::forget(payload);
         }
     }
+}
+
+/// Runs a plugin's code and puts what went wrong into words.
+fn behind_guard<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, (ErrorKind, String)> {
+    let worded = || run().map_err(|error| (error.kind(), error.chain()));
+    catch_unwind(AssertUnwindSafe(worded)).unwrap_or_else(|payload| Err((ErrorKind::PANICKED, said(payload))))
 }
 
 fn fail(frame: &mut RawFrame, kind: ErrorKind, message: &str) {

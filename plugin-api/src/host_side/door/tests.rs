@@ -217,6 +217,26 @@ fn error_crosses_with_its_kind_and_its_causes() {
     assert_eq!(frame.message(), b"no sensor here: entity not found");
 }
 
+/// A cause whose own code is at fault.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+#[test]
+fn error_whose_cause_panics_when_it_is_put_into_words_is_a_panic_behind_the_guard() {
+    let mut instance = mock(|_, _| Err(Error::failed("could not read it").because(Unspeakable)));
+    let mut frame = Frame::new(Limits::default());
+    read(&mut instance, &mut frame);
+    assert_eq!((frame.outcome, frame.message()), (ErrorKind::PANICKED, &b"panicked: no words"[..]));
+}
+
 #[test]
 fn collector_is_told_how_long_it_has() {
     let (sender, left) = std::sync::mpsc::channel();
