@@ -60,6 +60,8 @@ impl SystemClock {
     /// No timer is to be had.
     pub fn new() -> io::Result<(SystemClock, Stop)> {
         let alarm = Arc::new(Alarm::new(TimerfdClockId::Realtime)?);
+        // Never, but from now on the kernel takes down that the clock was set.
+        alarm.arm(u64::MAX)?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok((SystemClock { alarm: Arc::clone(&alarm), stop: Arc::clone(&stop) }, Stop { alarm, stop }))
     }
@@ -79,10 +81,15 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, due: Wall) -> Wake {
-        self.alarm.set(due.0);
+        // That the clock was set during the tick is told here, and never by the wait (timerfd_create(2), notes). The
+        // alarm is set all the same.
+        let armed = self.alarm.arm(due.0);
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Wake::Stopped;
+            }
+            if armed == Err(rustix::io::Errno::CANCELED) {
+                return Wake::Stepped;
             }
             match self.alarm.wait() {
                 Ok(()) if self.stop.load(Ordering::Acquire) => return Wake::Stopped,
@@ -149,11 +156,19 @@ impl Alarm {
 
     /// Sets the moment, in nanoseconds of the clock; 0 is never.
     pub fn set(&self, moment: u64) {
+        let set = self.arm(moment);
+        // The kernel refuses a bad descriptor and a bad value; both are made here.
+        debug_assert!(matches!(set, Ok(()) | Err(rustix::io::Errno::CANCELED)));
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// `CANCELED` where the clock was set since the last wait; the moment is set none the less.
+    fn arm(&self, moment: u64) -> rustix::io::Result<()> {
         let value = Timespec { tv_sec: (moment / 1_000_000_000) as _, tv_nsec: (moment % 1_000_000_000) as _ };
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let set = timerfd_settime(&self.timer, self.flags, &Itimerspec { it_interval: never, it_value: value });
-        // The kernel refuses a bad descriptor and a bad value; both are made here.
-        debug_assert!(set.is_ok());
+        timerfd_settime(&self.timer, self.flags, &Itimerspec { it_interval: never, it_value: value }).map(drop)
     }
 
     /// Waits for it.
