@@ -45,10 +45,9 @@ impl Collection {
         self.ended.recv_timeout(patience).is_ok()
     }
 
-    /// Waits until the collection has ended by itself.
-    pub fn wait_for_ever(&self) {
-        // An error means that every sender is gone, which is an end as well.
-        let _ = self.ended.recv();
+    /// The tick that is going on is not to wait for answers any more.
+    pub fn hurry(&self) {
+        self.shared.answers.hurry();
     }
 }
 
@@ -82,7 +81,7 @@ fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
             continue;
         }
         schedule.finish();
-        if !schedule.sleep() {
+        if !schedule.sleep(&shared.answers) {
             break;
         }
     }

@@ -16,14 +16,21 @@ pub struct Mailbox {
 #[derive(Default)]
 struct Post {
     call: Option<Call>,
+    dismissed: bool,
     closed: bool,
 }
 
 /// Where calls return to.
 #[derive(Default)]
 pub struct Answers {
-    returned: Mutex<Vec<Returned>>,
+    inner: Mutex<Arrived>,
     arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Arrived {
+    returned: Vec<Returned>,
+    hurried: bool,
 }
 
 impl Mailbox {
@@ -33,15 +40,22 @@ impl Mailbox {
         self.posted.notify_one();
     }
 
+    /// The collector is called elsewhere from now on, and its thread may go. If it ever hangs again, it brings another.
+    pub fn dismiss(&self) {
+        lock(&self.inner).dismissed = true;
+        self.posted.notify_one();
+    }
+
     /// There will be no more calls.
     pub fn close(&self) {
         lock(&self.inner).closed = true;
         self.posted.notify_one();
     }
 
-    fn next(&self) -> Option<Call> {
+    /// Waits for the next call; none where the thread may go.
+    pub(super) fn next(&self) -> Option<Call> {
         let mut inner = lock(&self.inner);
-        while !inner.closed {
+        while !inner.closed && !std::mem::take(&mut inner.dismissed) {
             match inner.call.take() {
                 Some(call) => return Some(call),
                 None => inner = self.posted.wait(inner).unwrap_or_else(PoisonError::into_inner),
@@ -54,17 +68,25 @@ impl Mailbox {
 impl Answers {
     /// Hands in what a call came back with.
     pub fn hand_in(&self, returned: Returned) {
-        lock(&self.returned).push(returned);
+        lock(&self.inner).returned.push(returned);
         self.arrived.notify_one();
     }
 
-    /// Moves what has returned into `out`, after waiting for as long as nothing has, `patience` at most.
-    pub fn collect(&self, patience: Duration, out: &mut Vec<Returned>) {
-        let mut returned = lock(&self.returned);
-        if returned.is_empty() && !patience.is_zero() {
-            (returned, _) = self.arrived.wait_timeout(returned, patience).unwrap_or_else(PoisonError::into_inner);
+    /// Nobody waits for answers any more: the end has come, and the snapshot leaves with those that are there.
+    pub fn hurry(&self) {
+        lock(&self.inner).hurried = true;
+        self.arrived.notify_one();
+    }
+
+    /// Moves what has returned into `out`, after waiting for as long as nothing has, `patience` at most. False where
+    /// there is no use in waiting again.
+    pub fn collect(&self, patience: Duration, out: &mut Vec<Returned>) -> bool {
+        let mut inner = lock(&self.inner);
+        if inner.returned.is_empty() && !inner.hurried && !patience.is_zero() {
+            (inner, _) = self.arrived.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
         }
-        out.append(&mut returned);
+        out.append(&mut inner.returned);
+        !inner.hurried && !patience.is_zero()
     }
 }
 

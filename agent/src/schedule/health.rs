@@ -23,7 +23,8 @@ pub struct Health {
     cost_ns: u64,
     known: bool,
     quick: u32,
-    quarantine: Option<String>,
+    /// Since when, and why.
+    quarantine: Option<(Wall, String)>,
 }
 
 impl Health {
@@ -94,14 +95,14 @@ impl Health {
         again
     }
 
-    /// Not asked any more, and why.
-    pub fn quarantine(&mut self, why: String) {
-        self.quarantine = Some(why);
+    /// Not asked any more, since when and why.
+    pub fn quarantine(&mut self, since: Wall, why: String) {
+        self.quarantine = Some((since, why));
     }
 
-    /// Why it is not asked any more.
-    pub fn quarantined(&self) -> Option<&str> {
-        self.quarantine.as_deref()
+    /// Since when it is not asked any more, and why.
+    pub fn quarantined(&self) -> Option<(Wall, &str)> {
+        self.quarantine.as_ref().map(|(since, why)| (*since, &**why))
     }
 
     /// What a call costs, for the order of calls: those that never answered come last.
@@ -112,6 +113,11 @@ impl Health {
     /// Whether it has ever answered.
     pub fn is_known(&self) -> bool {
         self.known
+    }
+
+    /// How it was last.
+    pub fn status(&self) -> Option<Status> {
+        self.status
     }
 
     /// Since when it has been as it is.

@@ -45,7 +45,7 @@ impl Seat {
         inner.call += 1;
         inner.give_up = clock::mono().plus(HANDOVER).min(cut_off);
         inner.schedule = Some(schedule);
-        if !inner.armed {
+        if !inner.armed && !inner.closed {
             inner.armed = true;
             self.alarm.set(inner.give_up.0.max(1));
         }
@@ -61,7 +61,8 @@ impl Seat {
     /// After the last call of a tick.
     pub fn disarm(&self) {
         let mut inner = lock(&self.inner);
-        if inner.armed {
+        // The alarm of a closed seat is what ends the standby: it stays set.
+        if inner.armed && !inner.closed {
             inner.armed = false;
             self.alarm.set(0);
         }
@@ -69,7 +70,8 @@ impl Seat {
 
     /// Nothing is taken over any more.
     pub fn close(&self) {
-        lock(&self.inner).closed = true;
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
         self.alarm.set(1);
     }
 
@@ -94,5 +96,26 @@ impl Seat {
                 return Some(schedule);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn standby_of_a_seat_that_is_closed_in_the_middle_of_a_tick_ends() {
+        let seat = Arc::new(Seat::new().unwrap());
+        seat.put_down(crate::schedule::tests::idle(), clock::mono().plus(Duration::from_secs(60)));
+        seat.close();
+        seat.disarm();
+        let (end, ended) = mpsc::channel();
+        let standby = Arc::clone(&seat);
+        thread::spawn(move || end.send(standby.take_over().is_none()).unwrap());
+        assert_eq!(ended.recv_timeout(Duration::from_secs(30)), Ok(true));
     }
 }

@@ -147,7 +147,7 @@ struct Bench {
     schedule: Schedule,
     emitted: Arc<Mutex<Vec<Arc<Snapshot>>>>,
     ledger: Arc<Ledger>,
-    answers: Answers,
+    answers: Arc<Answers>,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
@@ -159,7 +159,7 @@ impl Bench {
         let identity = Arc::new(Identity { host: None, run: "0".repeat(32), labels: Vec::new() });
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| lock(&into).push(Arc::clone(snapshot)));
         let schedule = Schedule::new(clock.clone(), Aggregator::new(identity), Arc::clone(&ledger), None, emit);
-        Bench { clock, schedule, emitted, ledger, answers: Answers::default(), mailboxes: Vec::new() }
+        Bench { clock, schedule, emitted, ledger, answers: Arc::default(), mailboxes: Vec::new() }
     }
 
     fn add(&mut self, name: &str, interval_ms: u64, steps: &[Step]) {
@@ -167,6 +167,11 @@ impl Bench {
     }
 
     fn add_with(&mut self, name: &str, interval_ms: u64, steps: &[Step], part: bool) {
+        let timeout = Duration::from_millis(interval_ms * 8 / 10).min(Duration::from_secs(1));
+        self.add_timed(name, interval_ms, timeout, steps, part);
+    }
+
+    fn add_timed(&mut self, name: &str, interval_ms: u64, timeout: Duration, steps: &[Step], part: bool) {
         let manifest = Arc::new(Manifest::parse(MANIFEST).unwrap());
         let (clock, steps) = (Arc::clone(&self.clock), Arc::new(Mutex::new(steps.iter().cloned().collect())));
         let (roots, declared) = (Arc::new(Roots::new(Path::new("/"))), Arc::clone(&manifest));
@@ -181,7 +186,7 @@ impl Bench {
             schema: Arc::new(Schema::new(manifest, |_| true)),
             limits: Limits::default(),
             grid: Grid::new(interval, Duration::ZERO),
-            timeout: interval.mul_f64(0.8).min(Duration::from_secs(1)),
+            timeout,
             maker: Ok(maker),
         }));
     }
@@ -200,7 +205,7 @@ impl Bench {
 
     /// The next tick, to its snapshot.
     fn tick(&mut self) -> Arc<Snapshot> {
-        assert!(self.schedule.sleep());
+        assert!(self.schedule.sleep(&self.answers));
         self.rest()
     }
 
@@ -343,6 +348,38 @@ fn failing_collector_backs_off_and_says_so_at_each_due_tick() {
 }
 
 #[test]
+fn collector_with_nothing_to_measure_is_asked_seldom_and_stays_unavailable() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add("a", 1_000, &vec![Step::Nothing; 99]);
+    bench.start();
+    for _ in 0..9 {
+        let tick = bench.tick();
+        assert_eq!((section(&tick, "a").status, &*section(&tick, "a").error), (Status::Unavailable, "no sensor here"));
+    }
+    assert_eq!(bench.ledger.with(|books| books.collectors[0].calls), 6);
+}
+
+#[test]
+fn back_off_after_calls_that_were_pending_and_then_too_late_says_what_went_wrong() {
+    let mut bench = Bench::new(BEGIN);
+    let mut steps = vec![Step::Takes(960 * MS, 1); 3];
+    steps.insert(0, Step::Count(0));
+    bench.add_timed("a", 1_000, Duration::from_millis(950), &steps, false);
+    bench.start();
+    for round in 0..3 {
+        assert!(bench.schedule.sleep(&bench.answers));
+        let call = if round == 0 { bench.hang() } else { bench.mailboxes[0].next().unwrap() };
+        bench.clock.advance(900 * MS);
+        assert_eq!(section(&bench.leave(), "a").status, Status::Pending);
+        bench.answers.hand_in(call.run());
+    }
+    let after = bench.tick();
+    let it = section(&after, "a");
+    assert_eq!((it.status, &*it.error), (Status::Backoff, "no answer for 950ms"));
+    assert_eq!(it.since, Some(Wall(BEGIN + 1_000 * MS)));
+}
+
+#[test]
 fn ticks_that_were_slept_through_are_counted_and_not_made_up() {
     let mut bench = Bench::new(BEGIN);
     bench.add("a", 1_000, &[Step::Count(0), Step::Count(500), Step::Count(600)]);
@@ -355,6 +392,20 @@ fn ticks_that_were_slept_through_are_counted_and_not_made_up() {
     assert_eq!(section(&late, "a").window, Some(Duration::from_millis(5_300)));
     assert_eq!(bench.tick().timestamp, Wall(BEGIN + 6_000 * MS));
     assert_eq!(bench.ledger.with(|books| books.collectors[0].missed), 4);
+}
+
+#[test]
+fn all_who_are_behind_are_read_in_the_latest_tick() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add("a", 1_000, &[]);
+    bench.add("b", 60_000, &[Step::Count(0), Step::Count(1)]);
+    bench.start();
+    lock(&bench.clock.surprises).push_back(Surprise::Starve(95_500 * MS));
+    let late = bench.tick();
+    assert_eq!((late.timestamp, late.sequence), (Wall(BEGIN + 95_000 * MS), 1));
+    assert_eq!((section(&late, "b").status, count(section(&late, "b"))), (Status::Ok, Some(1)));
+    assert_eq!(names(&bench.tick()), ["a"]);
+    assert_eq!(bench.ledger.with(|books| books.collectors[1].missed), 0);
 }
 
 #[test]
@@ -427,7 +478,7 @@ fn late_collector_is_marked_and_not_run_twice() {
     bench.add("a", 1_000, &[Step::Count(0), Step::Count(1)]);
     bench.add("b", 1_000, &[Step::Count(0), Step::Count(2)]);
     bench.start();
-    assert!(bench.schedule.sleep());
+    assert!(bench.schedule.sleep(&bench.answers));
     let call = bench.hang();
     assert_eq!(call.place, 0);
     bench.call_all();
@@ -437,7 +488,7 @@ fn late_collector_is_marked_and_not_run_twice() {
     assert_eq!((section(&first, "a").status, section(&first, "b").status), (Status::Timeout, Status::Ok));
     assert_eq!(kinds(&first), [EventKind::Moved]);
     // It is still out at the next tick: said again, and not called again.
-    assert!(bench.schedule.sleep());
+    assert!(bench.schedule.sleep(&bench.answers));
     let calls: Vec<_> = std::iter::from_fn(|| {
         bench.schedule.next_call().map(|call| {
             let place = call.place;
@@ -452,14 +503,69 @@ fn late_collector_is_marked_and_not_run_twice() {
         (section(&second, "a").status, section(&second, "a").since),
         (Status::Timeout, Some(Wall(BEGIN + 1_000 * MS)))
     );
-    // What comes back now is thrown away, and the collector is asked again, on its own thread.
+    // What comes back now is thrown away, and the collector is asked again at the next tick, on its own thread.
     bench.answers.hand_in(call.run());
-    assert!(bench.schedule.sleep());
-    bench.call_all();
-    assert!(bench.ledger.with(|books| books.collectors[0].dropped) == 0);
-    let third = bench.leave();
-    assert_eq!(section(&third, "a").status, Status::Timeout);
+    assert!(bench.schedule.sleep(&bench.answers));
     assert_eq!(bench.ledger.with(|books| (books.collectors[0].timeouts, books.collectors[0].dropped)), (1, 1));
+    bench.answers.hand_in(bench.mailboxes[0].next().unwrap().run());
+    let third = bench.rest();
+    assert_eq!((section(&third, "a").status, section(&third, "a").at), (Status::Ok, Some(third.timestamp)));
+}
+
+#[test]
+fn reading_that_comes_between_two_ticks_stands_in_for_the_call_that_follows_it() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add_timed("a", 1_000, Duration::from_secs(2), &[Step::Count(0), Step::Count(1), Step::Count(2)], false);
+    bench.start();
+    assert!(bench.schedule.sleep(&bench.answers));
+    let call = bench.hang();
+    bench.clock.advance(900 * MS);
+    assert_eq!(section(&bench.leave(), "a").status, Status::Pending);
+    // It answers before the next tick, so it is asked again at that, and is again too slow for it.
+    bench.answers.hand_in(call.run());
+    assert!(bench.schedule.sleep(&bench.answers));
+    let call = bench.mailboxes[0].next().unwrap();
+    bench.clock.advance(950 * MS);
+    let second = bench.leave();
+    assert_eq!((section(&second, "a").status, count(section(&second, "a"))), (Status::Ok, Some(1)));
+    bench.answers.hand_in(call.run());
+    assert!(bench.schedule.sleep(&bench.answers));
+    bench.clock.advance(950 * MS);
+    assert_eq!(count(section(&bench.leave(), "a")), Some(2));
+}
+
+#[test]
+fn collector_that_is_quick_again_is_called_here_and_its_thread_ends() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add("a", 1_000, &[]);
+    bench.start();
+    assert!(bench.schedule.sleep(&bench.answers));
+    let call = bench.hang();
+    let (end, ended) = std::sync::mpsc::channel();
+    let (mailbox, answers) = (Arc::clone(&bench.mailboxes[0]), Arc::clone(&bench.answers));
+    std::thread::spawn(move || {
+        super::far::serve(call.run(), &mailbox, &answers);
+        end.send(()).unwrap();
+    });
+    bench.leave();
+    let back = (0..110).find(|_| kinds(&bench.tick()).contains(&EventKind::Moved));
+    assert!(back.is_some());
+    ended.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn end_waits_for_no_answer_and_the_snapshot_leaves_with_those_that_are_there() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add("a", 10_000, &[]);
+    bench.add("b", 10_000, &[Step::Count(0), Step::Count(3)]);
+    bench.start();
+    assert!(bench.schedule.sleep(&bench.answers));
+    let hung = bench.hang();
+    bench.call_all();
+    bench.answers.hurry();
+    let last = bench.leave();
+    assert_eq!((section(&last, "a").status, count(section(&last, "b"))), (Status::Pending, Some(3)));
+    drop(hung);
 }
 
 #[test]
@@ -470,7 +576,7 @@ fn reading_that_comes_after_the_cut_off_goes_with_the_next_snapshot() {
     bench.add("b", 100, &[]);
     bench.start();
     while !names(lock(&bench.emitted).last().unwrap()).contains(&"a") || lock(&bench.emitted).len() == 1 {
-        assert!(bench.schedule.sleep());
+        assert!(bench.schedule.sleep(&bench.answers));
         let due = bench.clock.wall();
         if due < Wall(BEGIN + 2_000 * MS) {
             bench.rest();
@@ -508,7 +614,7 @@ fn ninth_collector_to_hang_is_quarantined_at_once() {
         bench.add(&format!("c{number}"), 10_000, &[]);
     }
     bench.start();
-    assert!(bench.schedule.sleep());
+    assert!(bench.schedule.sleep(&bench.answers));
     let hung: Vec<_> = (0..9).map(|_| bench.hang()).collect();
     bench.call_all();
     bench.clock.advance(1_500 * MS);
@@ -520,6 +626,8 @@ fn ninth_collector_to_hang_is_quarantined_at_once() {
         (section(&second, "c8").status, &*section(&second, "c8").error),
         (Status::Quarantined, "hangs, as 8 others do")
     );
+    // Since the hang, and not since it was well the last time.
+    assert_eq!(section(&second, "c8").since, Some(Wall(BEGIN + 10_160 * MS)));
     assert_eq!(section(&second, "c0").status, Status::Timeout);
     drop(hung);
 }
@@ -571,4 +679,9 @@ fn steady_ticks_share_their_memory() {
         lock(&bench.emitted).shrink_to_fit();
     }
     assert!(seen.len() <= 2, "{} snapshots were made", seen.len());
+}
+
+/// A schedule that nobody drives.
+pub(super) fn idle() -> Box<Schedule> {
+    Box::new(Bench::new(BEGIN).schedule)
 }

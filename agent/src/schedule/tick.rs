@@ -181,14 +181,18 @@ impl Schedule {
             }
             if let Some(why) = member.hopeless.clone() {
                 self.without(place, Status::Failed, None, &why);
-            } else if let Some(why) = member.health.quarantined() {
-                let (why, since) = (why.to_owned(), member.health.since());
+            } else if let Some((since, why)) = member.health.quarantined() {
+                let why = why.to_owned();
                 self.without(place, Status::Quarantined, Some(since), &why);
             } else if member.away.is_some() {
                 // Its call is still out: what becomes of it is seen when the snapshot leaves.
             } else if member.health.backs_off(mono) {
                 let (why, since) = (member.health.error().to_owned(), member.health.since());
-                self.without(place, Status::Backoff, Some(since), &why);
+                // That there is nothing to measure here is no failure, and stays true while it is not asked.
+                match member.health.status() {
+                    Some(Status::Unavailable) => self.without(place, Status::Unavailable, None, &why),
+                    _ => self.without(place, Status::Backoff, Some(since), &why),
+                }
             } else if member.set_aside {
                 let call = self.leave(place);
                 self.members[place].mailbox.post(call);
@@ -286,6 +290,7 @@ impl Schedule {
         member.health.called(failed || nothing, took, member.grid.interval(), self.clock.mono());
         if member.set_aside && member.health.was_quick(took < HANDOVER / 2 && !failed) {
             member.set_aside = false;
+            member.mailbox.dismiss();
             self.moved(place, "thread", "agent", "quick again");
         }
         let frame = &away.section.frame;
@@ -306,6 +311,13 @@ impl Schedule {
             self.aggregator.give_back(away.section);
             if in_time {
                 self.timed_out(place, away.started_wall);
+            } else if !away.timed_out {
+                // No section says it: it was pending, and is here again before the next one.
+                let member = &mut self.members[place];
+                let why = no_answer_for(member.timeout);
+                if member.health.note(Status::Timeout, &why, self.tick) {
+                    tracing::warn!(collector = &*member.name, "timeout: {why}");
+                }
             }
         } else if in_time {
             self.members[place].done = true;
@@ -343,7 +355,8 @@ impl Schedule {
                 cause: Some(why.clone()),
                 ..Event::new(EventKind::Quarantined)
             });
-            member.health.quarantine(why);
+            let since = member.away.as_ref().map_or(self.tick, |away| away.started_wall);
+            member.health.quarantine(since, why);
         }
     }
 
@@ -372,15 +385,21 @@ impl Schedule {
                 .filter(|&timeout| timeout > now)
                 .max();
             let patience = wait.map_or(Duration::ZERO, |until| until.min(self.cut_off).since(now));
-            let mut returned = std::mem::take(&mut self.returned);
-            answers.collect(patience, &mut returned);
-            let none = returned.is_empty();
-            returned.drain(..).for_each(|returned| self.came_back(returned));
-            self.returned = returned;
-            if none && (patience.is_zero() || self.clock.mono() >= self.cut_off) {
+            let (came, goes_on) = self.take_answers(answers, patience);
+            if !came && (!goes_on || self.clock.mono() >= self.cut_off) {
                 return;
             }
         }
+    }
+
+    /// Takes in who is back, after waiting for as long as nobody is: whether anybody was, and whether to wait again.
+    pub(super) fn take_answers(&mut self, answers: &Answers, patience: Duration) -> (bool, bool) {
+        let mut returned = std::mem::take(&mut self.returned);
+        let goes_on = answers.collect(patience, &mut returned);
+        let came = !returned.is_empty();
+        returned.drain(..).for_each(|returned| self.came_back(returned));
+        self.returned = returned;
+        (came, goes_on)
     }
 
     /// Makes the snapshot and hands it on.
@@ -451,7 +470,7 @@ impl Schedule {
     }
 
     fn timed_out(&mut self, place: usize, since: Wall) {
-        let why = format!("no answer for {}", humantime::format_duration(self.members[place].timeout));
+        let why = no_answer_for(self.members[place].timeout);
         self.without(place, Status::Timeout, Some(since), &why);
         self.called_at(since);
     }
@@ -462,6 +481,10 @@ impl Schedule {
             own(section).at = Some(started);
         }
     }
+}
+
+fn no_answer_for(timeout: Duration) -> String {
+    format!("no answer for {}", humantime::format_duration(timeout))
 }
 
 fn say(name: &str, section: &Section) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, Wake};
+use super::far::Answers;
 use super::tick::Schedule;
 use crate::snapshot::{Event, EventKind, Wall, nanoseconds};
 
@@ -21,8 +22,12 @@ fn rfc3339(at: Wall) -> String {
 }
 
 impl Schedule {
-    /// Sleeps until somebody is due and begins that tick; false where the agent is to stop.
-    pub fn sleep(&mut self) -> bool {
+    /// Sleeps until somebody is due and begins that tick; false where the agent is to stop. Who came back meanwhile may
+    /// be called again, and what it read goes with the snapshot of this tick.
+    ///
+    /// Where ticks were slept through, all who are behind are read in one tick, the latest of them: nothing is made up in
+    /// a burst, and a reading a day is not lost with the minute that it was for.
+    pub fn sleep(&mut self, answers: &Answers) -> bool {
         if self.left == Some(0) {
             return false;
         }
@@ -35,12 +40,11 @@ impl Schedule {
                     let now = self.clock.wall();
                     self.look_for_suspend(now);
                     self.miss(now);
-                    let Some(tick) = self.members.iter().map(|member| member.next_due).min() else { continue };
-                    if tick > now {
-                        continue;
-                    }
+                    let behind = self.members.iter().map(|member| member.next_due).filter(|&due| due <= now);
+                    let Some(tick) = behind.max() else { continue };
+                    self.take_answers(answers, Duration::ZERO);
                     for member in &mut self.members {
-                        member.due = member.next_due == tick;
+                        member.due = member.next_due <= tick;
                         if member.due {
                             member.next_due = member.grid.after(tick);
                         }
