@@ -12,7 +12,6 @@ use crate::schedule::clock::{Stop, SystemClock};
 use crate::schedule::collect::Collection;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::tick::{Recruit, Schedule};
-use crate::sink::Sink;
 use crate::sink::worker::Worker;
 use crate::snapshot::aggregate::Aggregator;
 use crate::snapshot::{Identity, Snapshot};
@@ -43,7 +42,7 @@ pub struct Agent {
     collection: Collection,
     stop: Stop,
     sinks: Vec<Worker>,
-    /// Told when nobody reads a sink any more.
+    /// Told when nobody reads a sink any more, or nothing is collected any more.
     closed: Arc<Notify>,
 }
 
@@ -72,7 +71,10 @@ impl Agent {
         let (clock, stop) = SystemClock::new()?;
         let queues: Vec<_> = parts.sinks.iter().map(|sink| Queues(Arc::clone(&sink.queue))).collect();
         let streams = parts.streams;
+        let end = Ends(Arc::clone(&closed));
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| {
+            // Moved in, so that it goes with the schedule.
+            let _ = &end;
             queues.iter().for_each(|queue| queue.0.push(Arc::clone(snapshot)));
             streams.iter().for_each(|stream| stream.push(snapshot));
         });
@@ -83,14 +85,9 @@ impl Agent {
         Ok(Agent { collection, stop, sinks: parts.sinks, closed })
     }
 
-    /// Waits until nobody reads a sink any more.
+    /// Waits until nobody reads a sink any more, or nothing is collected any more.
     pub async fn closed(&self) {
         self.closed.notified().await;
-    }
-
-    /// Waits until an agent of a given number of snapshots has made them, `patience` at most.
-    pub fn wait(&self, patience: Duration) -> bool {
-        self.collection.wait(patience)
     }
 
     /// Has the sinks reopen what they write to.
@@ -103,8 +100,13 @@ impl Agent {
         let until = Instant::now() + SHUTDOWN;
         let left = || until.saturating_duration_since(Instant::now());
         self.stop.stop();
-        // A quarter is left to the sinks.
-        let stuck = !self.collection.wait(left().mul_f64(0.75));
+        // Half of the time for the tick to end as it would, then it leaves with those that have answered; a quarter is
+        // left to the sinks.
+        let mut stuck = !self.collection.wait(left().mul_f64(0.5));
+        if stuck {
+            self.collection.hurry();
+            stuck = !self.collection.wait(left().mul_f64(0.5));
+        }
         self.sinks.iter().for_each(|sink| sink.queue.close());
         let unwritten = self.sinks.iter().filter(|sink| !sink.wait(left()));
         let unwritten = unwritten.map(|sink| (Arc::clone(&sink.name), sink.queue.standing().depth)).collect();
@@ -124,6 +126,15 @@ struct Queues(Arc<crate::sink::queue::Queue>);
 impl Drop for Queues {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+/// Tells that nothing is collected any more, whatever it was that ended the collection.
+struct Ends(Arc<Notify>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -166,5 +177,24 @@ impl Snapshots {
     }
 }
 
-/// A sink that has been opened, to be put to work under its name.
-pub type NamedSink = (Arc<str>, Box<dyn Sink>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assemble::{Timing, own};
+    use crate::own::Sources;
+
+    #[test]
+    fn agent_whose_collection_has_ended_by_itself_is_not_waited_for() {
+        let (ledger, closed) = (Arc::new(Ledger::default()), Arc::new(Notify::new()));
+        let sources = Sources { ledger: Arc::clone(&ledger), sinks: Vec::new() };
+        let second = Duration::from_secs(1);
+        let timing = Timing { interval: second, offset: Duration::ZERO, timeout: second };
+        let recruits = vec![own(timing, sources, std::path::Path::new("/"))];
+        let identity = Identity { host: None, run: String::new(), labels: Vec::new() };
+        let (sinks, streams) = (Vec::new(), Vec::new());
+        let parts = Parts { identity, ledger, recruits, sinks, streams, snapshots: Some(1) };
+        let agent = Agent::start(parts, closed).unwrap();
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(agent.closed());
+        assert!(agent.stop().is_clean());
+    }
+}

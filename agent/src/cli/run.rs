@@ -64,7 +64,7 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
                     tracing::info!("SIGHUP: the sinks reopen their files");
                     agent.reopen();
                 }
-                () = agent.closed() => return "nobody reads its output any more",
+                () = agent.closed() => return "nobody reads its output any more, or nothing is collected",
             }
         }
     });
@@ -97,7 +97,9 @@ fn second(log: &crate::log::Log) -> u8 {
 fn say(ending: &Ending) -> u8 {
     let limit = SHUTDOWN.as_secs();
     if ending.stuck {
-        tracing::warn!("a collector did not come back from a call within {limit} s, and is left behind");
+        tracing::error!(
+            "a collector did not come back from a call within {limit} s, and is left behind: the last snapshot is lost"
+        );
     }
     for (sink, waiting) in &ending.unwritten {
         tracing::error!(
@@ -105,5 +107,5 @@ fn say(ending: &Ending) -> u8 {
             "did not end within {limit} s: {waiting} snapshots and the one being written are lost"
         );
     }
-    if ending.unwritten.is_empty() { code::OK } else { code::FAILED }
+    if ending.is_clean() { code::OK } else { code::FAILED }
 }
