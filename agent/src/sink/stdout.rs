@@ -1,12 +1,15 @@
 //! Snapshots on standard output: JSON lines, or a table for a person. The file that writes to it, and that asks a
 //! terminal for its size.
 //!
-//! One write a snapshot, whole lines, unbuffered. A reader that closes its end of a pipe ends the sink quietly, and so does a
+//! One write a snapshot, whole lines, unbuffered. What an error cut in the middle is ended before the next line, so that a
+//! reader loses one line and not two. Somebody else may have made the descriptor non-blocking, as a shell's other programs
+//! do with a terminal: then this thread waits by itself. A reader that closes its end of a pipe ends the sink quietly, and so does a
 //! terminal that is closed.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::encode::json::Json;
@@ -45,6 +48,8 @@ pub struct Stdout {
     format: Format,
     line: Vec<u8>,
     is_terminal: bool,
+    /// The last line was cut in the middle.
+    torn: bool,
 }
 
 impl Stdout {
@@ -52,7 +57,18 @@ impl Stdout {
     /// could print to it.
     pub fn new(output: File, format: Format) -> Stdout {
         let is_terminal = output.is_terminal();
-        Stdout { output, format, line: Vec::new(), is_terminal }
+        Stdout { output, format, line: Vec::new(), is_terminal, torn: false }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if self.torn {
+            put(&mut self.output, b"\n").map_err(|(cause, _)| cause)?;
+            self.torn = false;
+        }
+        put(&mut self.output, &self.line).map_err(|(cause, written)| {
+            self.torn = written > 0;
+            cause
+        })
     }
 }
 
@@ -66,13 +82,33 @@ impl Sink for Stdout {
                 table.draw(screen(&self.output, table.is_live()), &mut self.line);
             }
         }
-        self.output.write_all(&self.line).map_err(|cause| match cause.kind() {
+        self.write().map_err(|cause| match cause.kind() {
             io::ErrorKind::BrokenPipe => SinkError::Closed,
             // What a terminal answers once it has been hung up.
             _ if self.is_terminal && cause.raw_os_error() == Some(Errno::IO.raw_os_error()) => SinkError::Closed,
             _ => SinkError::Failed(cause),
         })
     }
+}
+
+/// Writes it all; an error comes with how much was written before it.
+fn put(output: &mut File, bytes: &[u8]) -> Result<(), (io::Error, usize)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match output.write(&bytes[written..]) {
+            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), written)),
+            Ok(more) => written += more,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(cause) => return Err((cause.into(), written)),
+                }
+            }
+            Err(cause) => return Err((cause, written)),
+        }
+    }
+    Ok(())
 }
 
 /// How large a frame may be: what the terminal is at this moment; else `$COLUMNS` wide, else as [`USUAL`].
@@ -87,4 +123,62 @@ fn screen(output: &File, live: bool) -> Screen {
         }
     };
     Screen { width, height: live.then_some(height) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
+    use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+
+    use super::*;
+    use crate::snapshot::{Identity, Wall};
+
+    fn snapshot(label: usize) -> Snapshot {
+        let labels = vec![("env".into(), "x".repeat(label))];
+        let identity = Arc::new(Identity { host: None, run: "0".repeat(32), labels });
+        Snapshot { timestamp: Wall(0), sequence: 0, identity, sections: Vec::new(), events: Vec::new() }
+    }
+
+    fn sink(output: File) -> Stdout {
+        Stdout::new(output, Format::Json(Json::default()))
+    }
+
+    #[test]
+    fn pipe_that_somebody_made_non_blocking_is_waited_for() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut all = String::new();
+            reader.read_to_string(&mut all).unwrap();
+            all
+        });
+        // More than any pipe holds by default.
+        sink(File::from(std::os::fd::OwnedFd::from(writer))).accept(&snapshot(1 << 22), 0).unwrap();
+        let all = reading.join().unwrap();
+        assert!(all.ends_with("}\n") && all.len() > 1 << 22);
+    }
+
+    #[test]
+    fn line_that_was_cut_in_the_middle_is_ended_before_the_next() {
+        const ROOM: u64 = 4096;
+        let file = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::fs::ftruncate(&file, ROOM).unwrap();
+        rustix::fs::fcntl_add_seals(&file, SealFlags::GROW).unwrap();
+        let mut output = File::from(file);
+        let mut sink = sink(output.try_clone().unwrap());
+        assert!(matches!(sink.accept(&snapshot(ROOM as usize), 0), Err(SinkError::Failed(_))));
+        assert_eq!(output.stream_position().unwrap(), ROOM);
+        // There is room again.
+        output.rewind().unwrap();
+        sink.accept(&snapshot(0), 1).unwrap();
+        sink.accept(&snapshot(0), 0).unwrap();
+        let len = output.stream_position().unwrap() as usize;
+        output.rewind().unwrap();
+        let mut all = vec![0; len];
+        output.read_exact(&mut all).unwrap();
+        let all = String::from_utf8(all).unwrap();
+        assert!(all.starts_with("\n{") && all.matches('\n').count() == 3, "{all}");
+    }
 }
