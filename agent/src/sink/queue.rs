@@ -61,9 +61,12 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Puts a snapshot in; where the queue is full, the oldest goes.
+    /// Puts a snapshot in; where the queue is full, the oldest goes, and where it is closed, this one.
     pub fn push(&self, snapshot: Arc<Snapshot>) {
         let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
         if inner.waiting.len() == QUEUE_SNAPSHOTS {
             inner.waiting.pop_front();
             inner.gap += 1;
@@ -73,7 +76,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Asks the worker to reopen what it writes to, after what waits.
+    /// Asks the worker to reopen what it writes to, before it writes what waits.
     pub fn reopen(&self) {
         self.lock().reopen = true;
         self.changed.notify_one();
@@ -83,6 +86,13 @@ impl Queue {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
+    }
+
+    /// Nobody reads the sink any more: what waits is let go of, and nothing more is taken in.
+    pub fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.waiting.clear();
     }
 
     /// Waits for something to do. What is in the queue comes before its end.
@@ -123,5 +133,50 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Identity, Wall};
+
+    fn snapshot(sequence: u64) -> Arc<Snapshot> {
+        let identity = Arc::new(Identity { host: None, run: String::new(), labels: Vec::new() });
+        Arc::new(Snapshot { timestamp: Wall(0), sequence, identity, sections: Vec::new(), events: Vec::new() })
+    }
+
+    fn take(queue: &Queue) -> (u64, u64) {
+        match queue.next() {
+            Next::Snapshot(snapshot, gap) => (snapshot.sequence, gap),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_gap_is_what_is_missing_between_two_lines_that_were_written() {
+        let queue = Queue::default();
+        queue.push(snapshot(0));
+        assert_eq!(take(&queue), (0, 0));
+        queue.wrote();
+        (1..=QUEUE_SNAPSHOTS as u64 + 3).for_each(|sequence| queue.push(snapshot(sequence)));
+        let (sequence, gap) = take(&queue);
+        assert_eq!((sequence, gap), (4, 3));
+        // It is not written, and one more is pushed out while it is tried.
+        queue.push(snapshot(1000));
+        queue.push(snapshot(1001));
+        queue.lost(gap);
+        assert_eq!(take(&queue), (6, 5));
+        assert_eq!((queue.standing().written, queue.standing().lost), (1, 5));
+    }
+
+    #[test]
+    fn queue_that_nobody_reads_any_more_holds_and_loses_nothing() {
+        let queue = Queue::default();
+        queue.push(snapshot(0));
+        queue.abandon();
+        (1..300).for_each(|sequence| queue.push(snapshot(sequence)));
+        assert_eq!(queue.standing(), Standing { depth: 0, written: 0, lost: 0 });
+        assert!(matches!(queue.next(), Next::Closed));
     }
 }

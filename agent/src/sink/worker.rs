@@ -56,6 +56,7 @@ fn work(name: &str, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed,
                     }
                 }
                 Err(SinkError::Closed) => {
+                    queue.abandon();
                     on_closed();
                     break;
                 }
