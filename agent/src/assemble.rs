@@ -20,6 +20,7 @@ use crate::schedule::call::Maker;
 use crate::schedule::grid::Grid;
 use crate::schedule::tick::Recruit;
 use crate::snapshot::Schema;
+use crate::snapshot::aggregate::brief;
 
 /// A collector's interval, its offset and how long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +93,14 @@ fn enlist(name: &str, schema: Arc<Schema>, timing: Timing, maker: Result<Maker, 
 
 fn log(name: &str) -> Log {
     let name = name.to_owned();
-    Arc::new(move |level, text| match level {
-        Level::Error => tracing::error!(collector = name, "{text}"),
-        Level::Warn => tracing::warn!(collector = name, "{text}"),
-        Level::Info => tracing::info!(collector = name, "{text}"),
-        Level::Debug => tracing::debug!(collector = name, "{text}"),
+    Arc::new(move |level, text| {
+        let text = brief(text);
+        match level {
+            Level::Error => tracing::error!(collector = name, "{text}"),
+            Level::Warn => tracing::warn!(collector = name, "{text}"),
+            Level::Info => tracing::info!(collector = name, "{text}"),
+            Level::Debug => tracing::debug!(collector = name, "{text}"),
+        }
     })
 }
 
@@ -114,10 +118,29 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use plugin_api::host_side::frame::Frame;
+
     use super::*;
 
     #[test]
     fn manifest_of_the_agent_section_is_one() {
         assert_eq!(own_manifest().plugin.name, "own");
+    }
+
+    #[test]
+    fn agent_section_tells_the_identity_of_the_measured_host() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir(host.path().join("etc")).unwrap();
+        std::fs::write(host.path().join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let timing =
+            Timing { interval: Duration::from_secs(10), offset: Duration::ZERO, timeout: Duration::from_secs(1) };
+        let recruit = own(timing, Sources { ledger: Arc::default(), sinks: Vec::new() }, host.path());
+        let mut instance = recruit.maker.unwrap()().map_err(|failure| failure.message).unwrap();
+        let mut frame = Frame::new(Limits::default());
+        instance.collect(&mut frame, &recruit.schema.shape, timing.timeout);
+        let names = recruit.schema.manifest.metrics.iter().map(|metric| &*metric.name);
+        let texts: Vec<_> = names.zip(frame.cells()).map(|(name, cell)| (name, frame.text_of(*cell))).collect();
+        assert!(texts.contains(&("machine_id", b"0123456789abcdef0123456789abcdef")), "{texts:?}");
+        assert!(texts.contains(&("boot_id", b"")));
     }
 }

@@ -18,6 +18,10 @@ use super::{Event, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
 /// How many events ride along with one snapshot. More can only come from a storm of changes; the last place then says how many did not fit.
 const EVENTS_MAX: usize = 1000;
 
+/// How many bytes of an error stand in a section. A reading has room for a megabyte of text, which as an error nobody
+/// reads, and which would be in every line and in the log.
+pub const ERROR_BYTES: usize = 4096;
+
 /// What a call came back with.
 #[derive(Debug)]
 pub struct Answer {
@@ -157,19 +161,24 @@ pub fn settle(section: &mut Section, answer: Answer) {
                 let cut = frame.lost_rows > 0 || frame.lost_texts > 0;
                 if cut || !frame.notes().is_empty() { Status::Partial } else { Status::Ok }
             });
-            section.error.push_str(&String::from_utf8_lossy(frame.message()));
+            section.error.push_str(brief(&String::from_utf8_lossy(frame.message())));
             if section.status == Status::Partial {
                 cut(&mut section.error, frame);
             }
         }
         Err(failure) => {
             section.status = status_of(failure.kind).unwrap_or(Status::Failed);
-            section.error.push_str(&failure.message);
+            section.error.push_str(brief(&failure.message));
         }
     }
     if section.error.is_empty() && matches!(section.status, Status::Failed | Status::Unavailable) {
         section.error.push_str("it did not say why");
     }
+}
+
+/// As much of a text of a plugin's as is passed on.
+pub fn brief(text: &str) -> &str {
+    &text[..text.floor_char_boundary(ERROR_BYTES)]
 }
 
 fn status_of(outcome: ErrorKind) -> Option<Status> {
@@ -190,4 +199,18 @@ fn cut(text: &mut String, frame: &Frame) {
     };
     say(frame.lost_rows, "rows");
     say(frame.lost_texts, "texts");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_of_a_megabyte_is_cut() {
+        let schema = Arc::new(Schema::of_nothing());
+        let mut section = Section::new("mock".into(), 0, schema, Limits::default());
+        let failure = Failure { kind: ErrorKind::FAILED, message: format!("x{}", "\u{e4}".repeat(1 << 19)) };
+        settle(&mut section, Answer { at: Wall(0), at_mono: Mono(0), took: Duration::ZERO, reading: Err(failure) });
+        assert_eq!((section.status, section.error.len()), (Status::Failed, ERROR_BYTES - 1));
+    }
 }
