@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -50,7 +50,7 @@ pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
     let (queue, lines) = sync_channel(LINES_MAX);
     let log = Log { queue, lost: Arc::default() };
     let lost = Arc::clone(&log.lost);
-    thread::Builder::new().name("log".into()).spawn(move || write(&lines, &lost))?;
+    thread::Builder::new().name("log".into()).spawn(move || write(&lines, &lost, format, &mut io::stderr()))?;
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(log.clone()).with_target(false);
     // Colours would take the feature `ansi`; asking for them without it panics in a debug build.
     // Only where a log was started before, by a program that embeds the agent.
@@ -65,15 +65,21 @@ impl Log {
     /// Waits until what was logged is written, a moment at most.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
-        if self.queue.try_send(Message::Flush(done)).is_ok() {
-            // Nobody drains standard error: the lines are lost, and the end is not delayed for them.
-            let _ = written.recv_timeout(FLUSH);
+        let until = Instant::now() + FLUSH;
+        let mut flush = Message::Flush(done);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(flush) {
+            if Instant::now() >= until {
+                return;
+            }
+            flush = back;
+            thread::sleep(Duration::from_millis(1));
         }
+        // Nobody drains standard error: the lines are lost, and the end is not delayed for them.
+        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
-fn write(lines: &Receiver<Message>, lost: &AtomicU64) {
-    let mut output = io::stderr();
+fn write(lines: &Receiver<Message>, lost: &AtomicU64, format: Format, output: &mut dyn Write) {
     for message in lines {
         // Where standard error cannot be written, there is nobody to tell.
         let _ = match message {
@@ -85,7 +91,11 @@ fn write(lines: &Receiver<Message>, lost: &AtomicU64) {
         };
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(output, "{lost} lines of the log found no room and were lost");
+            let said = format!("{lost} lines of the log found no room and were lost");
+            let _ = match format {
+                Format::Text => writeln!(output, "{said}"),
+                Format::Json => writeln!(output, "{{\"level\":\"WARN\",\"message\":\"{said}\"}}"),
+            };
         }
     }
 }
@@ -137,5 +147,26 @@ mod tests {
         }
         assert_eq!(log.lost.load(Ordering::Relaxed), 3);
         drop(unread);
+    }
+
+    #[test]
+    fn lines_of_a_full_queue_are_written_before_the_end() {
+        let (queue, lines) = sync_channel(LINES_MAX);
+        let log = Log { queue, lost: Arc::default() };
+        for _ in 0..LINES_MAX + 3 {
+            log.make_writer().write_all(b"{}\n").unwrap();
+        }
+        let lost = Arc::clone(&log.lost);
+        let written = thread::spawn(move || {
+            let mut written = Vec::new();
+            write(&lines, &lost, Format::Json, &mut written);
+            String::from_utf8(written).unwrap()
+        });
+        log.flush();
+        drop(log);
+        let written = written.join().unwrap();
+        let values: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(values.len(), LINES_MAX + 1);
+        assert_eq!(values[1]["message"], "3 lines of the log found no room and were lost");
     }
 }
