@@ -51,12 +51,12 @@ impl Health {
         }
         // That a collector begins well is what everybody expects.
         let begins_well = self.status.is_none() && status == Status::Ok;
-        let news = !begins_well && (self.status != Some(status) || self.error != error);
+        let news = !begins_well && (self.status != Some(status) || !same_words(&self.error, error));
         if self.status != Some(status) {
             self.status = Some(status);
             self.since = tick;
         }
-        if news {
+        if self.error != error {
             self.error.clear();
             self.error.push_str(error);
         }
@@ -131,6 +131,12 @@ impl Health {
     }
 }
 
+/// Whether two errors say the same but for numbers: one that counts or measures would be news at every tick.
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |text| str::bytes(text).filter(|byte| !byte.is_ascii_digit());
+    words(a).eq(words(b))
+}
+
 impl Default for Health {
     fn default() -> Health {
         Health::new()
@@ -186,6 +192,14 @@ mod tests {
         assert_eq!(health.since(), Wall(3));
         assert!(!health.note(Status::Backoff, "b", Wall(5)));
         assert!(health.note(Status::Ok, "", Wall(6)));
+    }
+
+    #[test]
+    fn error_that_counts_is_news_once_and_is_told_as_it_was_last() {
+        let mut health = Health::new();
+        assert!(health.note(Status::Failed, "no answer after 1.003 s", Wall(1)));
+        assert!(!health.note(Status::Failed, "no answer after 12.1 s", Wall(2)));
+        assert_eq!(health.error(), "no answer after 12.1 s");
     }
 
     #[test]
