@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
@@ -16,6 +17,11 @@ use rustix::time::{
 };
 
 use crate::snapshot::{Mono, Wall};
+
+/// Readings of several clocks that are not further apart than this are of one moment. They take less than a microsecond.
+const NEAR: Duration = Duration::from_millis(1);
+/// How often they are tried; on a machine where that is not enough, nobody knows the time.
+const TRIES: usize = 10;
 
 /// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +83,10 @@ impl Clock for SystemClock {
     }
 
     fn slept(&self) -> u64 {
-        now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic))
+        at_once(|| {
+            let (before, boot) = (mono(), now(ClockId::Boottime));
+            (before, boot.saturating_sub(before.0), mono())
+        })
     }
 
     fn sleep_until(&self, due: Wall) -> Wake {
@@ -113,6 +122,18 @@ impl Stop {
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
+}
+
+/// What was read of several clocks between two moments, where they are near enough to count as one. A thread that lost
+/// its processor between two readings would take that for a suspend, or for a step of the clock.
+pub(super) fn at_once<T>(mut read: impl FnMut() -> (Mono, T, Mono)) -> T {
+    for _ in 0..TRIES {
+        let (before, found, after) = read();
+        if after.since(before) < NEAR {
+            return found;
+        }
+    }
+    read().1
 }
 
 /// The time of the monotonic clock.
@@ -177,5 +198,16 @@ impl Alarm {
     /// `CANCELED` where the clock was set, `INTR` where a signal came.
     pub fn wait(&self) -> rustix::io::Result<()> {
         rustix::io::read(&self.timer, &mut [0u8; 8]).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_between_which_the_thread_lost_its_processor_are_read_again() {
+        let mut readings = [(Mono(0), 20, Mono(20_000_000)), (Mono(0), 7, Mono(300))].into_iter();
+        assert_eq!(at_once(|| readings.next().unwrap()), 7);
     }
 }

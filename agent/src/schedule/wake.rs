@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{Clock, Wake};
+use super::clock::{Clock, Wake, at_once};
 use super::far::Answers;
 use super::tick::Schedule;
 use crate::snapshot::{Event, EventKind, Wall, nanoseconds};
@@ -13,7 +13,10 @@ const CLOCK_NOISE: Duration = Duration::from_millis(10);
 
 /// The wall clock less the time since boot: what a step of the clock changes, and nothing else.
 pub(super) fn drift(clock: &dyn Clock) -> i128 {
-    i128::from(clock.wall().0) - i128::from(clock.mono().0) - i128::from(clock.slept())
+    at_once(|| {
+        let (before, wall, slept) = (clock.mono(), clock.wall(), clock.slept());
+        (before, i128::from(wall.0) - i128::from(before.0) - i128::from(slept), clock.mono())
+    })
 }
 
 fn rfc3339(at: Wall) -> String {
