@@ -53,12 +53,14 @@ pub struct Ending {
     pub stuck: bool,
     /// Sinks that had not written what waited for them, and how many snapshots that is.
     pub unwritten: Vec<(Arc<str>, usize)>,
+    /// Sinks whose last snapshots could not be written, and how many: no later line tells of them.
+    pub untold: Vec<(Arc<str>, u64)>,
 }
 
 impl Ending {
     /// Whether nothing was lost.
     pub fn is_clean(&self) -> bool {
-        !self.stuck && self.unwritten.is_empty()
+        !self.stuck && self.unwritten.is_empty() && self.untold.is_empty()
     }
 }
 
@@ -108,9 +110,16 @@ impl Agent {
             stuck = !self.collection.wait(left().mul_f64(0.5));
         }
         self.sinks.iter().for_each(|sink| sink.queue.close());
-        let unwritten = self.sinks.iter().filter(|sink| !sink.wait(left()));
-        let unwritten = unwritten.map(|sink| (Arc::clone(&sink.name), sink.queue.standing().depth)).collect();
-        Ending { stuck, unwritten }
+        let mut ending = Ending { stuck, ..Ending::default() };
+        for sink in &self.sinks {
+            let name = Arc::clone(&sink.name);
+            if !sink.wait(left()) {
+                ending.unwritten.push((name, sink.queue.standing().depth));
+            } else if sink.queue.untold() > 0 {
+                ending.untold.push((name, sink.queue.untold()));
+            }
+        }
+        ending
     }
 }
 
@@ -182,19 +191,41 @@ mod tests {
     use super::*;
     use crate::assemble::{Timing, own};
     use crate::own::Sources;
+    use crate::sink::{Sink, SinkError};
 
-    #[test]
-    fn agent_whose_collection_has_ended_by_itself_is_not_waited_for() {
+    /// An agent of its own section alone, which ends after one snapshot.
+    fn once(sinks: Vec<Worker>) -> Agent {
         let (ledger, closed) = (Arc::new(Ledger::default()), Arc::new(Notify::new()));
         let sources = Sources { ledger: Arc::clone(&ledger), sinks: Vec::new() };
         let second = Duration::from_secs(1);
         let timing = Timing { interval: second, offset: Duration::ZERO, timeout: second };
         let recruits = vec![own(timing, sources, std::path::Path::new("/"))];
         let identity = Identity { host: None, run: String::new(), labels: Vec::new() };
-        let (sinks, streams) = (Vec::new(), Vec::new());
-        let parts = Parts { identity, ledger, recruits, sinks, streams, snapshots: Some(1) };
+        let parts = Parts { identity, ledger, recruits, sinks, streams: Vec::new(), snapshots: Some(1) };
         let agent = Agent::start(parts, closed).unwrap();
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(agent.closed());
-        assert!(agent.stop().is_clean());
+        agent
+    }
+
+    #[test]
+    fn agent_whose_collection_has_ended_by_itself_is_not_waited_for() {
+        assert!(once(Vec::new()).stop().is_clean());
+    }
+
+    /// A sink on a full disk.
+    struct Full;
+
+    impl Sink for Full {
+        fn accept(&mut self, _: &Snapshot, _: u64) -> Result<(), SinkError> {
+            Err(SinkError::Failed(io::ErrorKind::StorageFull.into()))
+        }
+    }
+
+    #[test]
+    fn end_tells_of_what_was_lost_last_and_no_line_tells_of() {
+        let sink = Worker::start("full".into(), Box::new(Full), Box::new(|| ())).unwrap();
+        let ending = once(vec![sink]).stop();
+        assert_eq!(ending.untold, [("full".into(), 1)]);
+        assert!(!ending.is_clean());
     }
 }

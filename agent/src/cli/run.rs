@@ -107,5 +107,8 @@ fn say(ending: &Ending) -> u8 {
             "did not end within {limit} s: {waiting} snapshots and the one being written are lost"
         );
     }
+    for (sink, count) in &ending.untold {
+        tracing::error!(sink = &**sink, "the last {count} snapshots could not be written, and are lost");
+    }
     if ending.is_clean() { code::OK } else { code::FAILED }
 }

@@ -125,6 +125,11 @@ impl Queue {
         inner.lost += 1;
     }
 
+    /// How many were lost without a later line that tells of them.
+    pub fn untold(&self) -> u64 {
+        self.lock().gap
+    }
+
     /// How it stands.
     pub fn standing(&self) -> Standing {
         let inner = self.lock();
@@ -166,7 +171,9 @@ mod tests {
         queue.push(snapshot(1000));
         queue.push(snapshot(1001));
         queue.lost(gap);
+        assert_eq!(queue.untold(), 5);
         assert_eq!(take(&queue), (6, 5));
+        assert_eq!(queue.untold(), 0);
         assert_eq!((queue.standing().written, queue.standing().lost), (1, 5));
     }
 
