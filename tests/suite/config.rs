@@ -24,7 +24,7 @@ fn told(site: &Site, finished: &Finished) -> String {
 
 #[track_caller]
 fn once(site: &Site) -> Value {
-    let finished = site.output(["once", "--window", "10ms", "--format", "json"]);
+    let finished = site.output(["once", "--window", "500ms", "--format", "json"]);
     assert_eq!(finished.code(), 0, "{finished}");
     jsonb::snapshots(&finished.stdout).remove(0)
 }

@@ -14,4 +14,5 @@ mod libraries;
 mod live;
 mod mocked;
 mod replaced;
+mod schedule;
 mod signals;
