@@ -61,7 +61,9 @@ fn tick_that_waits_for_a_collector_does_not_delay_the_end() {
     agent.wait_for_stderr("called in a thread of its own");
     let finished = ended(agent, Signal::TERM);
     assert_eq!(finished.code(), 0, "{finished}");
-    assert!(finished.stderr.contains("did not come back from a call within 2 s"), "{finished}");
+    // What the others have said is not lost with it.
+    let told = jsonb::snapshots(&finished.stdout);
+    assert_eq!((told.len(), &told[0]["mock"]["_status"]), (1, &"pending".into()), "{finished}");
 }
 
 #[test]
