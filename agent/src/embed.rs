@@ -55,5 +55,5 @@ fn embed(setup: &Setup) -> Result<(Agent, Snapshots), SetupError> {
     setup.log_remarks();
     setup.can_run()?;
     let (feed, snapshots) = Snapshots::channel();
-    Ok((setup.start(None, vec![feed])?, snapshots))
+    Ok((setup.start(setup.recruits(&|timing| timing)?, None, vec![feed])?, snapshots))
 }

@@ -172,13 +172,17 @@ impl Setup {
         }
     }
 
-    /// Starts the agent: from here on plugin code runs.
+    /// Starts the agent with collectors that [`Setup::recruits`] gave.
     ///
     /// # Errors
-    /// A required plugin cannot be loaded, a sink cannot be opened, or the system has run out of something.
-    pub fn start(&self, output: Option<&File>, streams: Vec<Feed>) -> Result<Agent, SetupError> {
+    /// A sink cannot be opened, or the system has run out of something.
+    pub fn start(
+        &self,
+        mut recruits: Vec<Recruit>,
+        output: Option<&File>,
+        streams: Vec<Feed>,
+    ) -> Result<Agent, SetupError> {
         let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
-        let mut recruits = self.recruits(&|timing| timing)?;
         let sinks = self.sinks(output, &closed)?;
         recruits.push(self.own(&ledger, &sinks, &|timing| timing));
         let parts = Parts { identity: self.identity()?, ledger, recruits, sinks, streams, snapshots: None };
@@ -221,7 +225,8 @@ impl Setup {
         }
     }
 
-    /// Loads the libraries and makes what the schedule needs of each collector. `timing` may have the last word.
+    /// Loads the libraries and makes what the schedule needs of each collector: from here on plugin code runs, and may
+    /// never come back. `timing` may have the last word.
     ///
     /// # Errors
     /// A required plugin cannot be loaded.

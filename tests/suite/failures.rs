@@ -1,5 +1,7 @@
 //! A collector that fails, hangs, panics, floods or lies costs its own section, and nothing else.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use harness::{Running, Site};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -94,6 +96,15 @@ fn hang_does_not_hinder_the_end() {
     agent.signal(Signal::TERM);
     // Whatever its code: the thread that hangs is left behind.
     let _ended = agent.wait();
+}
+
+#[test]
+fn library_that_hangs_while_it_is_loaded_can_be_interrupted() {
+    let agent = beside_plugin("hangs_on_load", "").start(["run"]);
+    agent.wait_for_stderr("the code of hangs_on_load was run");
+    agent.signal(Signal::INT);
+    let finished = agent.wait();
+    assert_eq!(finished.status.signal(), Some(Signal::INT.as_raw()), "{finished}");
 }
 
 #[test]

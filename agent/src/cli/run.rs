@@ -32,24 +32,28 @@ struct Signals {
 }
 
 impl Signals {
-    /// From now on they are the agent's: one that comes while it starts ends it after the start.
-    fn catch() -> std::io::Result<Signals> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let _inside = runtime.enter();
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let hang_up = signal(SignalKind::hangup())?;
-        let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        drop(_inside);
-        Ok(Signals { runtime, interrupt, terminate, hang_up, _file_size })
+    /// From now on they are the agent's. Those that end it are so only after `load`: until then there is nothing to bring
+    /// to an end, and a library that hangs while it is loaded can be interrupted as any program can.
+    fn catch<T>(load: impl FnOnce() -> Result<T, SetupError>) -> Result<(Signals, T), SetupError> {
+        let failed = |cause| SetupError::System("listen to signals", cause);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let inside = runtime.enter();
+        let hear = |kind| signal(kind).map_err(failed);
+        let hang_up = hear(SignalKind::hangup())?;
+        let _file_size = hear(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        let loaded = load()?;
+        let (interrupt, terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+        drop(inside);
+        Ok((Signals { runtime, interrupt, terminate, hang_up, _file_size }, loaded))
     }
 }
 
 fn start(setup: &Setup) -> Result<(Signals, Agent), SetupError> {
     setup.can_run()?;
-    let signals = Signals::catch().map_err(|cause| SetupError::System("listen to signals", cause))?;
     // Before the first library is loaded: whatever it prints must not get into the data.
     let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
-    let agent = setup.start(Some(&output), Vec::new())?;
+    let (signals, recruits) = Signals::catch(|| setup.recruits(&|timing| timing))?;
+    let agent = setup.start(recruits, Some(&output), Vec::new())?;
     Ok((signals, agent))
 }
 
