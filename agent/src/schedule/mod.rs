@@ -13,6 +13,7 @@ pub mod far;
 pub mod grid;
 pub mod health;
 pub mod ledger;
+mod outcome;
 pub mod seat;
 pub mod tick;
 mod wake;

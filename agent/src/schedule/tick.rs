@@ -13,8 +13,7 @@ use super::grid::Grid;
 use super::health::Health;
 use super::ledger::Ledger;
 use super::wake::drift;
-use super::{HANDOVER, SET_ASIDE_MAX};
-use crate::snapshot::aggregate::{Aggregator, own, settle};
+use crate::snapshot::aggregate::{Aggregator, own};
 use crate::snapshot::{Event, EventKind, Mono, Schema, Section, Snapshot, Status, Wall};
 
 /// Of the way to the next tick, in hundredths: a snapshot leaves by then, whoever is missing.
@@ -38,32 +37,32 @@ pub struct Recruit {
 
 pub(super) struct Member {
     pub(super) name: Arc<str>,
-    schema: Arc<Schema>,
+    pub(super) schema: Arc<Schema>,
     pub(super) grid: Grid,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     pub(super) next_due: Wall,
-    health: Health,
+    pub(super) health: Health,
     /// Why it cannot be had, where it cannot.
-    hopeless: Option<String>,
+    pub(super) hopeless: Option<String>,
     /// The collector, while it is not in a call.
-    caller: Option<Caller>,
+    pub(super) caller: Option<Caller>,
     /// The call that it is in.
-    away: Option<Away>,
+    pub(super) away: Option<Away>,
     /// It is called on a thread of its own.
-    set_aside: bool,
-    mailbox: Arc<Mailbox>,
+    pub(super) set_aside: bool,
+    pub(super) mailbox: Arc<Mailbox>,
     /// A reading that came between two ticks.
-    late: Option<Arc<Section>>,
+    pub(super) late: Option<Arc<Section>>,
     pub(super) due: bool,
     /// Its section of this tick is there.
-    done: bool,
+    pub(super) done: bool,
 }
 
-struct Away {
-    section: Arc<Section>,
-    started: Mono,
-    started_wall: Wall,
-    timed_out: bool,
+pub(super) struct Away {
+    pub(super) section: Arc<Section>,
+    pub(super) started: Mono,
+    pub(super) started_wall: Wall,
+    pub(super) timed_out: bool,
 }
 
 /// What a schedule does with a snapshot.
@@ -72,20 +71,20 @@ pub type Emit = Box<dyn FnMut(&Arc<Snapshot>) + Send>;
 /// Who is read when, and the tick that is going on.
 pub struct Schedule {
     pub(super) clock: Arc<dyn Clock>,
-    emit: Emit,
+    pub(super) emit: Emit,
     pub(super) aggregator: Aggregator,
     pub(super) ledger: Arc<Ledger>,
     pub(super) members: Vec<Member>,
     /// The tick that is going on.
-    tick: Wall,
-    cut_off: Mono,
+    pub(super) tick: Wall,
+    pub(super) cut_off: Mono,
     /// Who is to be called in this thread, in order.
-    near: Vec<usize>,
-    near_next: usize,
-    sections: Vec<Arc<Section>>,
-    returned: Vec<Returned>,
+    pub(super) near: Vec<usize>,
+    pub(super) near_next: usize,
+    pub(super) sections: Vec<Arc<Section>>,
+    pub(super) returned: Vec<Returned>,
     /// A collector that had never answered before has had its turn in this tick.
-    tried_unknown: bool,
+    pub(super) tried_unknown: bool,
     pub(super) slept: u64,
     /// The wall clock less the time since boot: what a step changes.
     pub(super) drift: i128,
@@ -247,7 +246,7 @@ impl Schedule {
     }
 
     /// A section without a reading.
-    fn without(&mut self, place: usize, status: Status, since: Option<Wall>, error: &str) {
+    pub(super) fn without(&mut self, place: usize, status: Status, since: Option<Wall>, error: &str) {
         let mut section = self.aggregator.blank(place);
         let it = own(&mut section);
         (it.status, it.since) = (status, since);
@@ -273,104 +272,6 @@ impl Schedule {
             time_left: member.timeout,
             clock: Arc::clone(&self.clock),
         }
-    }
-
-    /// A collector is back from its call.
-    pub fn came_back(&mut self, returned: Returned) {
-        let place = returned.place;
-        let member = &mut self.members[place];
-        member.caller = Some(returned.caller);
-        let Some(mut away) = member.away.take() else { return };
-        let took = returned.answer.took;
-        let too_late = away.timed_out || took > member.timeout;
-        settle(own(&mut away.section), returned.answer);
-        let failed = too_late || away.section.status == Status::Failed;
-        // A collector that has nothing to measure here is asked like one that failed: seldom.
-        let nothing = away.section.status == Status::Unavailable;
-        member.health.called(failed || nothing, took, member.grid.interval(), self.clock.mono());
-        if member.set_aside && member.health.was_quick(took < HANDOVER / 2 && !failed) {
-            member.set_aside = false;
-            member.mailbox.dismiss();
-            self.moved(place, "thread", "agent", "quick again");
-        }
-        let frame = &away.section.frame;
-        let (refused, lost) = (frame.refused, u64::from(frame.lost_rows) + u64::from(frame.dropped_rows));
-        let member = &self.members[place];
-        let in_time = member.due && !member.done;
-        self.ledger.with(|books| {
-            let entry = &mut books.collectors[place];
-            entry.calls += 1;
-            entry.took += took;
-            entry.failures += u64::from(failed && !too_late);
-            entry.timeouts += u64::from(too_late && !away.timed_out);
-            entry.dropped += u64::from(too_late);
-            entry.refused += u64::from(refused);
-            entry.rows_lost += lost;
-        });
-        if too_late {
-            self.aggregator.give_back(away.section);
-            if in_time {
-                self.timed_out(place, away.started_wall);
-            } else if !away.timed_out {
-                // No section says it: it was pending, and is here again before the next one.
-                let member = &mut self.members[place];
-                let why = no_answer_for(member.timeout);
-                if member.health.note(Status::Timeout, &why, self.tick) {
-                    tracing::warn!(collector = &*member.name, "timeout: {why}");
-                }
-            }
-        } else if in_time {
-            self.members[place].done = true;
-            self.sections.push(away.section);
-        } else {
-            self.keep_late(place, away.section);
-        }
-    }
-
-    /// A reading that came after its snapshot left goes with the next one; an older one of the same collector is dropped.
-    fn keep_late(&mut self, place: usize, section: Arc<Section>) {
-        if let Some(older) = self.members[place].late.replace(section) {
-            self.drop_late(place, older);
-        }
-    }
-
-    fn drop_late(&mut self, place: usize, section: Arc<Section>) {
-        self.ledger.with(|books| books.collectors[place].dropped += 1);
-        self.aggregator.give_back(section);
-    }
-
-    /// The standby thread has taken over from the call that is going on in the thread before: that thread is the collector's own from now on.
-    pub fn taken_over(&mut self) {
-        let Some(&place) = self.near_next.checked_sub(1).and_then(|last| self.near.get(last)) else { return };
-        let hanging = self.members.iter().filter(|member| member.set_aside && member.away.is_some()).count();
-        self.members[place].set_aside = true;
-        let why = format!("a call took longer than {} ms", HANDOVER.as_millis());
-        self.moved(place, "agent", "thread", &why);
-        if hanging >= SET_ASIDE_MAX {
-            let why = format!("hangs, as {hanging} others do");
-            let member = &mut self.members[place];
-            tracing::error!(collector = &*member.name, "quarantined: {why}");
-            self.aggregator.happened(Event {
-                collector: Some(Arc::clone(&member.name)),
-                cause: Some(why.clone()),
-                ..Event::new(EventKind::Quarantined)
-            });
-            let since = member.away.as_ref().map_or(self.tick, |away| away.started_wall);
-            member.health.quarantine(since, why);
-        }
-    }
-
-    fn moved(&mut self, place: usize, from: &str, to: &'static str, why: &str) {
-        let name = &self.members[place].name;
-        tracing::warn!(collector = &**name, "called in a {to} of its own from now on, not in the {from}: {why}");
-        self.ledger.with(|books| books.collectors[place].place = to);
-        self.aggregator.happened(Event {
-            collector: Some(Arc::clone(name)),
-            from: Some(from.into()),
-            to: Some(to.into()),
-            cause: Some(why.into()),
-            ..Event::new(EventKind::Moved)
-        });
     }
 
     /// Waits until all that are due have answered or run out of their time, at the latest until the cut-off.
@@ -445,46 +346,6 @@ impl Schedule {
     pub fn close(&mut self) {
         self.emit = Box::new(|_| {});
     }
-
-    /// A call that has run out of its time is counted, once.
-    fn settle_away(&mut self, place: usize) {
-        let now = self.clock.mono();
-        let member = &mut self.members[place];
-        let Some(away) = &mut member.away else { return };
-        if !away.timed_out && now.since(away.started) >= member.timeout {
-            away.timed_out = true;
-            self.ledger.with(|books| books.collectors[place].timeouts += 1);
-        }
-    }
-
-    /// What is said of a collector that was due and has not answered.
-    fn unanswered(&mut self, place: usize) {
-        let Some(away) = &self.members[place].away else { return };
-        let (timed_out, since) = (away.timed_out, away.started_wall);
-        if timed_out {
-            self.timed_out(place, since);
-        } else {
-            self.without(place, Status::Pending, Some(since), "");
-            self.called_at(since);
-        }
-    }
-
-    fn timed_out(&mut self, place: usize, since: Wall) {
-        let why = no_answer_for(self.members[place].timeout);
-        self.without(place, Status::Timeout, Some(since), &why);
-        self.called_at(since);
-    }
-
-    /// The last section is of a call that began then.
-    fn called_at(&mut self, started: Wall) {
-        if let Some(section) = self.sections.last_mut() {
-            own(section).at = Some(started);
-        }
-    }
-}
-
-fn no_answer_for(timeout: Duration) -> String {
-    format!("no answer for {}", humantime::format_duration(timeout))
 }
 
 fn say(name: &str, section: &Section) {
