@@ -69,8 +69,9 @@ impl<C: Collector> RawCollector for Guarded<C> {
             Err((kind, message)) => {
                 fail(frame, kind, &message);
                 if kind == ErrorKind::PANICKED {
-                    // What a panic left half done is not run again, not even by a destructor.
-                    std::mem::forget(self.collector.take());
+                    // What a panic left half done is not run again, but it gives back its descriptors: a collector that
+                    // panics is made anew at each try, for as long as the agent runs.
+                    let_go(self.collector.take());
                 }
             }
         }
@@ -79,10 +80,13 @@ impl<C: Collector> RawCollector for Guarded<C> {
 
 impl<C: Collector> Drop for Guarded<C> {
     fn drop(&mut self) {
-        let collector = self.collector.take();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(collector))) {
-            std::mem::forget(payload);
-        }
+        let_go(self.collector.take());
+    }
+}
+
+fn let_go<C: Collector>(collector: Option<C>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(collector))) {
+        std::mem::forget(payload);
     }
 }
 

@@ -217,6 +217,16 @@ fn error_crosses_with_its_kind_and_its_causes() {
     assert_eq!(frame.message(), b"no sensor here: entity not found");
 }
 
+#[test]
+fn what_panicked_gives_back_what_it_held() {
+    let held = Arc::new(());
+    let holds = Arc::clone(&held);
+    let mut instance = mock(move |_, _| panic!("with {} in its hands", Arc::strong_count(&holds)));
+    read(&mut instance, &mut Frame::new(Limits::default()));
+    drop(instance);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
 /// A cause whose own code is at fault.
 #[derive(Debug)]
 struct Unspeakable;
