@@ -93,6 +93,8 @@ impl Queue {
         let mut inner = self.lock();
         inner.closed = true;
         inner.waiting.clear();
+        // There is nobody to be told.
+        inner.gap = 0;
     }
 
     /// Waits for something to do. What is in the queue comes before its end.
@@ -180,10 +182,11 @@ mod tests {
     #[test]
     fn queue_that_nobody_reads_any_more_holds_and_loses_nothing() {
         let queue = Queue::default();
-        queue.push(snapshot(0));
+        (0..=QUEUE_SNAPSHOTS as u64).for_each(|sequence| queue.push(snapshot(sequence)));
         queue.abandon();
-        (1..300).for_each(|sequence| queue.push(snapshot(sequence)));
-        assert_eq!(queue.standing(), Standing { depth: 0, written: 0, lost: 0 });
+        (0..300).for_each(|sequence| queue.push(snapshot(sequence)));
+        assert_eq!(queue.standing(), Standing { depth: 0, written: 0, lost: 1 });
+        assert_eq!(queue.untold(), 0);
         assert!(matches!(queue.next(), Next::Closed));
     }
 }
