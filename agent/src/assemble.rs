@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use plugin_api::Level;
 use plugin_api::host_side::door::{Instance, Module};
-use plugin_api::host_side::frame::Limits;
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::{HostHandle, Log, Roots};
@@ -84,7 +83,6 @@ fn enlist(name: &str, schema: Arc<Schema>, timing: Timing, maker: Result<Maker, 
     Recruit {
         name: name.into(),
         schema,
-        limits: Limits::default(),
         grid: Grid::new(timing.interval, timing.offset),
         timeout: timing.timeout,
         maker,
@@ -118,7 +116,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::host_side::frame::Frame;
+    use plugin_api::host_side::frame::{Frame, Limits};
 
     use super::*;
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugin_api::host_side::door::Instance;
-use plugin_api::host_side::frame::Limits;
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::roots::{HostHandle, Roots};
 use plugin_api::options::NoOptions;
@@ -184,7 +183,6 @@ impl Bench {
         self.mailboxes.push(self.schedule.add(Recruit {
             name: name.into(),
             schema: Arc::new(Schema::new(manifest, |_| true)),
-            limits: Limits::default(),
             grid: Grid::new(interval, Duration::ZERO),
             timeout,
             maker: Ok(maker),

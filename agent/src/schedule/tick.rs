@@ -25,8 +25,6 @@ pub struct Recruit {
     pub name: Arc<str>,
     /// What its cells mean.
     pub schema: Arc<Schema>,
-    /// How much a reading may hold.
-    pub limits: Limits,
     /// When it is due.
     pub grid: Grid,
     /// How long a call may take.
@@ -122,7 +120,7 @@ impl Schedule {
 
     /// Adds a collector and gives the mailbox of the thread that it may come to have.
     pub fn add(&mut self, recruit: Recruit) -> Arc<Mailbox> {
-        self.aggregator.add(Arc::clone(&recruit.name), Arc::clone(&recruit.schema), recruit.limits);
+        self.aggregator.add(Arc::clone(&recruit.name), Arc::clone(&recruit.schema));
         self.ledger.open(Arc::clone(&recruit.name));
         let mailbox = Arc::new(Mailbox::default());
         let (caller, hopeless) = match recruit.maker {
@@ -258,8 +256,7 @@ impl Schedule {
     /// A collector leaves for a call.
     fn leave(&mut self, place: usize) -> Call {
         let mut section = self.aggregator.blank(place);
-        let limits = Limits::default();
-        let frame = std::mem::replace(&mut own(&mut section).frame, Frame::new(limits));
+        let frame = std::mem::replace(&mut own(&mut section).frame, Frame::new(Limits::default()));
         let member = &mut self.members[place];
         let caller = member.caller.take().expect("a collector that is not away is here");
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use plugin_api::ErrorKind;
 use plugin_api::host_side::door::Failure;
-use plugin_api::host_side::frame::{Frame, Limits};
+use plugin_api::host_side::frame::Frame;
 
 use super::derive::{RowIndex, derive};
 use super::pool::Pool;
 use super::{Event, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
 
-/// How many events ride along with one snapshot. More can only come from a storm of changes; the last place then says how many did not fit.
+/// How many events ride along with one snapshot. More can only come from a storm of changes; the last place then says
+/// of what kind the last was, and how many share it.
 const EVENTS_MAX: usize = 1000;
 
 /// How many bytes of an error stand in a section. A reading has room for a megabyte of text, which as an error nobody
@@ -38,7 +39,6 @@ pub struct Answer {
 struct Member {
     name: Arc<str>,
     schema: Arc<Schema>,
-    limits: Limits,
     sections: Pool<Section>,
     /// The last section that was emitted with a reading.
     base: Option<Arc<Section>>,
@@ -51,6 +51,8 @@ pub struct Aggregator {
     members: Vec<Member>,
     snapshots: Pool<Snapshot>,
     events: Vec<Event>,
+    /// Events that share the last place.
+    crowded: u64,
     index: RowIndex,
 }
 
@@ -63,13 +65,14 @@ impl Aggregator {
             members: Vec::new(),
             snapshots: Pool::default(),
             events: Vec::new(),
+            crowded: 1,
             index: RowIndex::default(),
         }
     }
 
     /// Adds a collector and tells its place.
-    pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>, limits: Limits) -> usize {
-        self.members.push(Member { name, schema, limits, sections: Pool::default(), base: None });
+    pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>) -> usize {
+        self.members.push(Member { name, schema, sections: Pool::default(), base: None });
         self.members.len() - 1
     }
 
@@ -81,9 +84,8 @@ impl Aggregator {
     /// An empty section of a collector, that nobody else holds.
     pub fn blank(&mut self, place: usize) -> Arc<Section> {
         let member = &mut self.members[place];
-        let mut section = member
-            .sections
-            .take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema), member.limits));
+        let mut section =
+            member.sections.take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema)));
         own(&mut section).clear();
         section
     }
@@ -98,7 +100,9 @@ impl Aggregator {
         if self.events.len() < EVENTS_MAX {
             self.events.push(event);
         } else if let Some(last) = self.events.last_mut() {
-            *last = Event { count: Some(last.count.unwrap_or(0) + 1), ..Event::new(event.kind) };
+            self.crowded += 1;
+            let cause = Some("more happened than fits here".into());
+            *last = Event { count: Some(self.crowded), cause, ..Event::new(event.kind) };
         }
     }
 
@@ -119,6 +123,7 @@ impl Aggregator {
         it.sections.clear();
         it.events.clear();
         it.events.append(&mut self.events);
+        self.crowded = 1;
         for mut section in sections.drain(..) {
             let member = &mut self.members[section.place];
             if section.status.has_metrics() {
@@ -204,11 +209,29 @@ fn cut(text: &mut String, frame: &Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::EventKind;
+
+    #[test]
+    fn events_that_find_no_place_are_counted_in_the_last() {
+        let identity = Identity { host: None, run: String::new(), labels: Vec::new() };
+        let mut aggregator = Aggregator::new(Arc::new(identity));
+        for _ in 0..2 {
+            for _ in 0..EVENTS_MAX + 5 {
+                aggregator.happened(Event { count: Some(40), ..Event::new(EventKind::Missed) });
+            }
+            let snapshot = aggregator.snapshot(Wall(0), &mut Vec::new());
+            assert_eq!(snapshot.events.len(), EVENTS_MAX);
+            assert_eq!(
+                (snapshot.events[EVENTS_MAX - 2].count, snapshot.events[EVENTS_MAX - 1].count),
+                (Some(40), Some(6))
+            );
+        }
+    }
 
     #[test]
     fn error_of_a_megabyte_is_cut() {
         let schema = Arc::new(Schema::of_nothing());
-        let mut section = Section::new("mock".into(), 0, schema, Limits::default());
+        let mut section = Section::new("mock".into(), 0, schema);
         let failure = Failure { kind: ErrorKind::FAILED, message: format!("x{}", "\u{e4}".repeat(1 << 19)) };
         settle(&mut section, Answer { at: Wall(0), at_mono: Mono(0), took: Duration::ZERO, reading: Err(failure) });
         assert_eq!((section.status, section.error.len()), (Status::Failed, ERROR_BYTES - 1));

@@ -151,7 +151,7 @@ pub struct Section {
 
 impl Section {
     /// An empty section of a collector.
-    pub fn new(name: Arc<str>, place: usize, schema: Arc<Schema>, limits: Limits) -> Section {
+    pub fn new(name: Arc<str>, place: usize, schema: Arc<Schema>) -> Section {
         Section {
             name,
             place,
@@ -163,7 +163,7 @@ impl Section {
             window: None,
             since: None,
             error: String::new(),
-            frame: Frame::new(limits),
+            frame: Frame::new(Limits::default()),
         }
     }
 
