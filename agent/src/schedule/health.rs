@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::HANDOVER;
 use crate::snapshot::{Mono, Status, Wall};
 
 /// Failures in a row at a collector's own interval, before it is asked less often.
@@ -68,8 +69,10 @@ impl Health {
         // A moving average over about eight calls: it orders the calls of a tick, cheapest first.
         let took_ns = took.as_nanos().try_into().unwrap_or(u64::MAX);
         self.cost_ns = if self.known { self.cost_ns / 8 * 7 + took_ns / 8 } else { took_ns };
+        // A quick failure is an answer too: it is no reason to think that the collector hangs.
+        self.known |= !failed || took < HANDOVER;
         if !failed {
-            (self.failures, self.known) = (0, true);
+            self.failures = 0;
             return;
         }
         self.failures = self.failures.saturating_add(1);

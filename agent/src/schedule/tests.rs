@@ -652,6 +652,22 @@ fn once_a_collector_has_hung_unknown_ones_are_tried_one_a_tick() {
 }
 
 #[test]
+fn collectors_that_have_only_failed_so_far_have_their_turn_beside_one_that_hangs() {
+    let mut bench = Bench::new(BEGIN);
+    bench.add("c0", 10_000, &[]);
+    bench.add("c1", 10_000, &vec![Step::Fails("x"); 9]);
+    bench.add("c2", 10_000, &vec![Step::Nothing; 9]);
+    bench.start();
+    assert!(bench.schedule.sleep(&bench.answers));
+    let hung = bench.hang();
+    bench.call_all();
+    bench.clock.advance(1_500 * MS);
+    let statuses: Vec<_> = bench.leave().sections.iter().map(|section| section.status).collect();
+    assert_eq!(statuses, [Status::Timeout, Status::Failed, Status::Unavailable]);
+    drop(hung);
+}
+
+#[test]
 fn collectors_behind_one_that_is_only_slow_have_their_turn() {
     let mut bench = Bench::new(BEGIN);
     for number in 0..4 {
