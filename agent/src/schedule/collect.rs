@@ -62,7 +62,19 @@ type End = std::sync::mpsc::SyncSender<()>;
 
 /// The collection thread, from wherever the schedule stands.
 fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
+    let mut told = false;
     loop {
+        // After a hang the standby has become this thread; and where no thread was to be had, there may be one by now.
+        if shared.seat.is_unattended() {
+            match standby(shared, end.clone()) {
+                Ok(()) => told = false,
+                Err(_) if told => {}
+                Err(cause) => {
+                    told = true;
+                    tracing::error!(%cause, "could not start a standby thread: a call that hangs stops the collection until there is one");
+                }
+            }
+        }
         while let Some(call) = schedule.next_call() {
             let place = call.place;
             let cut_off = schedule.cut_off();
@@ -93,17 +105,15 @@ fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
 }
 
 fn standby(shared: &Arc<Shared>, end: End) -> io::Result<()> {
-    let shared = Arc::clone(shared);
+    let theirs = Arc::clone(shared);
     thread::Builder::new().name("standby".into()).spawn(move || {
-        let Some(mut schedule) = shared.seat.take_over() else { return };
-        if let Err(cause) = standby(&shared, end.clone()) {
-            tracing::error!(%cause, "could not start a standby thread: the next call that hangs stops the collection");
-        }
+        let Some(mut schedule) = theirs.seat.take_over() else { return };
         if let Err(cause) = rustix::thread::set_name(c"collect") {
             tracing::debug!(%cause, "could not name the collection thread");
         }
         schedule.taken_over();
-        drive(&shared, schedule, end);
+        drive(&theirs, schedule, end);
     })?;
+    shared.seat.attend();
     Ok(())
 }

@@ -26,6 +26,8 @@ struct Inner {
     /// When the call is given up.
     give_up: Mono,
     armed: bool,
+    /// A standby is there.
+    attended: bool,
     closed: bool,
 }
 
@@ -35,7 +37,7 @@ impl Seat {
     /// # Errors
     /// No timer is to be had.
     pub fn new() -> io::Result<Seat> {
-        let inner = Inner { schedule: None, call: 0, give_up: Mono(0), armed: false, closed: false };
+        let inner = Inner { schedule: None, call: 0, give_up: Mono(0), armed: false, attended: false, closed: false };
         Ok(Seat { inner: Mutex::new(inner), alarm: Alarm::monotonic()? })
     }
 
@@ -68,6 +70,16 @@ impl Seat {
         }
     }
 
+    /// Whether no standby would take over from the next call.
+    pub fn is_unattended(&self) -> bool {
+        !lock(&self.inner).attended
+    }
+
+    /// A standby has been started.
+    pub fn attend(&self) {
+        lock(&self.inner).attended = true;
+    }
+
     /// Nothing is taken over any more.
     pub fn close(&self) {
         let mut inner = lock(&self.inner);
@@ -91,7 +103,7 @@ impl Seat {
             } else if clock::mono() < inner.give_up {
                 self.alarm.set(inner.give_up.0);
             } else if let Some(schedule) = inner.schedule.take() {
-                inner.armed = false;
+                (inner.armed, inner.attended) = (false, false);
                 inner.call += 1;
                 return Some(schedule);
             }
@@ -106,6 +118,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn seat_that_was_taken_over_is_unattended_until_another_standby_is_there() {
+        let seat = Seat::new().unwrap();
+        seat.attend();
+        assert!(!seat.is_unattended());
+        let call = seat.put_down(crate::schedule::tests::idle(), clock::mono());
+        assert!(seat.take_over().is_some() && seat.pick_up(call).is_none());
+        assert!(seat.is_unattended());
+    }
 
     #[test]
     fn standby_of_a_seat_that_is_closed_in_the_middle_of_a_tick_ends() {
