@@ -6,17 +6,25 @@ use harness::{Running, Site};
 use rustix::process::Signal;
 use serde_json::Value;
 
+/// What takes long on a busy machine, and is to come all the same.
+const PATIENT: &str = "timeout = \"30s\"\n";
+
 /// An agent with a good collector, and a bad one that plays this script, both in its own process.
 fn beside(bad: &str) -> Site {
+    beside_with(bad, "")
+}
+
+/// The same, with more of the bad one's config.
+fn beside_with(bad: &str, more: &str) -> Site {
     let site = Site::new();
     site.plugin("mock");
     site.write("good", "value=1.5");
     site.write("bad", bad);
-    site.config(
+    site.config(&format!(
         "[agent]\ninterval = \"100ms\"\ncollect = \"named\"\n\
-         [collectors.good]\nplugin = \"mock\"\nisolation = \"none\"\noptions = { script = \"good\" }\n\
-         [collectors.bad]\nplugin = \"mock\"\nisolation = \"none\"\noptions = { script = \"bad\" }\n",
-    );
+         [collectors.good]\nplugin = \"mock\"\nisolation = \"none\"\noptions = {{ script = \"good\" }}\n\
+         [collectors.bad]\nplugin = \"mock\"\nisolation = \"none\"\noptions = {{ script = \"bad\" }}\n{more}",
+    ));
     site
 }
 
@@ -121,7 +129,7 @@ fn part_and_row_that_failed_make_a_partial_section() {
 
 #[test]
 fn flood_of_rows_is_cut_and_told() {
-    let mut agent = beside("value=1 flood=20000").start(["run"]);
+    let mut agent = beside_with("value=1 flood=20000", PATIENT).start(["run"]);
     let section = bad_section(&mut agent, "partial");
     let rows = section["rows"].as_object().unwrap().len();
     assert!((1..=10_000).contains(&rows), "{rows} rows");
@@ -129,7 +137,7 @@ fn flood_of_rows_is_cut_and_told() {
 
 #[test]
 fn flood_of_text_is_cut_and_told() {
-    let mut agent = beside("value=1 flood_text=100000000").start(["run"]);
+    let mut agent = beside_with("value=1 flood_text=100000000", PATIENT).start(["run"]);
     let section = bad_section(&mut agent, "partial");
     assert_eq!((&section["value"], &section["text"]), (&1.0.into(), &Value::Null));
 }

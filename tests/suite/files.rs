@@ -33,20 +33,24 @@ fn ended(agent: Running) -> Finished {
     finished
 }
 
-/// What a sink has left in its folder, by name.
+/// What a sink has left in its folder, by name. A compression that the end has cut short has left the plain file, or both: the next
+/// start tidies up.
 fn left_in(folder: &Path) -> BTreeMap<String, String> {
     let read = |path: PathBuf| {
         let bytes = fs::read(&path).unwrap();
         let mut text = String::new();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         match path.extension().unwrap().to_str().unwrap() {
             "gz" => GzDecoder::new(&bytes[..]).read_to_string(&mut text).map(drop),
+            "jsonl" if folder.join(format!("{name}.gz")).exists() => return None,
             "jsonl" => (&bytes[..]).read_to_string(&mut text).map(drop),
+            "tmp" => return None,
             other => panic!("{}: what is a {other}?", path.display()),
         }
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (path.file_name().unwrap().to_str().unwrap().to_owned(), text)
+        Some((name, text))
     };
-    fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap().path())).collect()
+    fs::read_dir(folder).unwrap().filter_map(|entry| read(entry.unwrap().path())).collect()
 }
 
 /// The snapshots of a folder by run, each run in its order.
