@@ -145,59 +145,57 @@ fn rotation_keeps_so_many_files_while_it_runs() {
     assert_eq!(assert_told_whole(run), 0);
 }
 
-/// A file system of 1 MiB at `out/`.
-struct Small(PathBuf);
-
-impl Small {
-    /// None where this user may not mount.
-    fn at(path: PathBuf) -> Option<Small> {
-        fs::create_dir_all(&path).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "perfwatch-test"]).arg(&path).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Small(path)),
-            _ => {
-                skip("the right to mount a tmpfs");
-                None
-            }
-        }
+/// Starts the agent with a file system of 1 MiB at `out/`, which is mounted for it alone: no other process sees a mount come, and none is
+/// left behind. None where this user may not mount. With it comes where the folder is to be seen.
+fn start_on_a_small_disk(site: &Site) -> Option<(Running, PathBuf)> {
+    fs::create_dir_all(site.path("out")).unwrap();
+    let ready = site.command(["run"]);
+    let mount = "mount -t tmpfs -o size=1m perfwatch-test out";
+    let try_it = Command::new("unshare").args(["-m", "sh", "-c", mount]).current_dir(site.path("")).output();
+    if !try_it.is_ok_and(|output| output.status.success()) {
+        skip("the right to mount a tmpfs");
+        return None;
     }
-
-    /// Fills it, but for so many bytes.
-    fn fill(&self, but: u64) -> PathBuf {
-        let path = self.0.join("ballast");
-        let mut ballast = fs::File::create(&path).unwrap();
-        while ballast.write_all(&[0; 1024]).is_ok() {}
-        let len = ballast.metadata().unwrap().len();
-        ballast.set_len(len - but).unwrap();
-        path
-    }
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &format!("{mount} && exec bin/perfwatch run")]);
+    command.current_dir(site.path("")).env_clear();
+    command.envs(ready.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let agent = Running::start(command);
+    let root = PathBuf::from(format!("/proc/{}/root", agent.pid()));
+    Some((agent, root.join(site.path("out").strip_prefix("/").unwrap())))
 }
 
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: an agent that a failed test leaves behind may have a file open there.
-        let _ended = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+/// Fills a file system, but for so many bytes.
+fn fill(folder: &Path, but: u64) -> PathBuf {
+    let path = folder.join("ballast");
+    let mut ballast = fs::File::create(&path).unwrap();
+    while ballast.write_all(&[0; 1024]).is_ok() {}
+    let len = ballast.metadata().unwrap().len();
+    ballast.set_len(len - but).unwrap();
+    path
 }
 
 #[track_caller]
 fn disk_without_room_costs_what_is_told_and_no_more(settings: &str, but: u64, cause: &str) {
     let site = mocked("10ms", SCRIPT, &format!("{STDOUT}{}", file("").replace("min_free = \"0B\"\n", settings)));
-    let Some(small) = Small::at(site.path("out")) else { return };
-    let mut agent = site.start(["run"]);
+    let Some((mut agent, out)) = start_on_a_small_disk(&site) else { return };
     let mut printed: Vec<_> = (0..5).map(|_| agent.snapshot()).collect();
-    let ballast = small.fill(but);
+    let ballast = fill(&out, but);
     agent.wait_for_stderr(&format!("could not write a snapshot: {cause}"));
     printed.extend((0..30).map(|_| agent.snapshot()));
-    let before = lines(&live(&site));
+    let live = out.join("s.jsonl");
+    let before = lines(&live);
     fs::remove_file(ballast).unwrap();
-    wait_until("it goes on by itself", || lines(&live(&site)) > before + 5);
+    wait_until("it goes on by itself", || lines(&live) > before + 5);
     agent.wait_for_stderr("writes again");
+    // The mount ends with the agent, but for what is open.
+    let mut live = fs::File::open(live).unwrap();
     let finished = ended(agent);
     printed.extend(jsonb::snapshots(&finished.stdout));
     assert_eq!(assert_told_whole(&printed), 0, "the other sink loses nothing");
-    let told = snapshots(&live(&site));
+    let mut text = String::new();
+    live.read_to_string(&mut text).unwrap();
+    let told = jsonb::snapshots(&text);
     let lost = assert_told_whole(&told);
     assert!(lost > 0 && told.len() + lost as usize == printed.len(), "{} and {lost} of {}", told.len(), printed.len());
     // Once for all that is lost. At the very edge of a file system there may be room for a line, and then none again.

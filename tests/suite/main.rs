@@ -1,7 +1,6 @@
 //! The promises of the project, a module each, kept by the real program with real libraries.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
-mod allocations;
 mod config;
 mod counter;
 mod docs;

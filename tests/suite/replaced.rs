@@ -26,7 +26,7 @@ fn copied(built: &Path) {
 /// It goes on, and its library's code still runs: to the very end, where the collector is dropped.
 fn goes_on(mut agent: Running) {
     for _ in 0..10 {
-        assert_eq!(agent.snapshot()["mock"]["value"], 1.5);
+        agent.snapshot_where(|snapshot| snapshot["mock"]["value"] == 1.5);
     }
     agent.signal(Signal::TERM);
     let finished = agent.wait();
