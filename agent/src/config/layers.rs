@@ -93,8 +93,7 @@ pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut So
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
     match drop_ins(&folder) {
         Ok(paths) => {
-            let layer =
-                |path: &PathBuf| file(path, read_bounded(path, MAX_FILE_BYTES), Rank::DropIn, environment, sources);
+            let layer = |path: &PathBuf| file(path, read_drop_in(path), Rank::DropIn, environment, sources);
             layers.extend(paths.iter().map(layer));
         }
         Err(error) => layers.push(unread(&folder, &error, Rank::Whole, sources)),
@@ -125,17 +124,31 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
+/// A FIFO that somebody left in the folder would be waited for without end; `-c` may well name one. A link to `/dev/null` is
+/// how a file is masked.
+fn read_drop_in(path: &Path) -> io::Result<String> {
+    if path.metadata()?.is_file() || path.canonicalize()? == Path::new("/dev/null") {
+        read_bounded(path, MAX_FILE_BYTES)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut text = String::new();
-    file.take(most + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > most {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
+    })
 }
 
 /// The files of a folder that is not always there, by name. Hidden ones are what editors and installers write in between.

@@ -29,6 +29,29 @@ fn only_visible_toml_files_of_conf_d_are_read() {
 }
 
 #[test]
+fn drop_in_that_is_no_file_is_left_out_and_not_waited_for() {
+    let place = Place::new("agent.interval = \"1s\"").and("a.toml", "");
+    let at = |name: &str| place.folder.path().join("conf.d").join(name);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo.toml"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    // How a file of a package is masked.
+    symlink("/dev/null", at("masked.toml")).unwrap();
+    let config = place.read().unwrap();
+    let [left_out] = config.left_out() else { panic!("{:?}", config.left_out()) };
+    assert!(left_out.path.ends_with("fifo.toml"), "{}", left_out.path);
+    assert_eq!(left_out.faults[0].message, "could not read it: it is not a regular file");
+}
+
+#[test]
+fn file_that_is_no_text_is_told_with_its_line() {
+    let place = Place::new("");
+    let path = place.write("latin.toml", "[agent]\n");
+    std::fs::write(&path, b"[agent]\nhostname = \"b\xfcro\"\n").unwrap();
+    let refused = Config::read(Some(&path), Environment::default()).unwrap_err().to_string();
+    assert!(refused.ends_with("latin.toml: could not read it: line 2 is not UTF-8"), "{refused}");
+}
+
+#[test]
 fn file_is_the_explicit_one_else_that_of_the_variable() {
     let place = Place::new("agent.interval = \"1s\"");
     let other = place.write("other/x.toml", "agent.interval = \"2s\"");
