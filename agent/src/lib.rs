@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod embed;
+pub mod harmless;
 pub mod log;
 pub mod own;
 pub mod plugin;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::harmless;
+
 /// Lines that wait to be written: a start with a thousand faulty plugins fits.
 const LINES_MAX: usize = 1024;
 /// How long the end of the process waits for the last lines.
@@ -83,7 +85,7 @@ fn write(lines: &Receiver<Message>, lost: &AtomicU64, format: Format, output: &m
     for message in lines {
         // Where standard error cannot be written, there is nobody to tell.
         let _ = match message {
-            Message::Line(line) => output.write_all(&line),
+            Message::Line(line) => output.write_all(harmless::text(&String::from_utf8_lossy(&line)).as_bytes()),
             Message::Flush(done) => {
                 let _ = done.try_send(());
                 Ok(())

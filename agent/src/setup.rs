@@ -23,6 +23,7 @@ use crate::assemble::{self, Timing};
 use crate::config::layers::Environment;
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
 use crate::config::{Config, Refused};
+use crate::harmless;
 use crate::own::Sources;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known};
@@ -153,7 +154,7 @@ impl Setup {
             remarks.push((Level::ERROR, format!("collector {}: {why}", collector.name)));
         }
         for shadowed in &self.found.shadowed {
-            let (path, by) = (shadowed.path.display(), shadowed.by.display());
+            let (path, by) = (harmless::path(&shadowed.path), harmless::path(&shadowed.by));
             remarks
                 .push((Level::INFO, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
         }
@@ -207,7 +208,9 @@ impl Setup {
         let searched: Vec<_> = self.found.searched.iter().map(|folder| folder.display().to_string()).collect();
         let searched = if searched.is_empty() { "no folder of plugins is there".into() } else { searched.join(", ") };
         if self.found.plugins.is_empty() {
-            format!("no plugin is found, in: {searched}; name a folder in agent.plugin_dirs")
+            // Where the executable lies is told by /proc/self/exe alone, and libraries are loaded through /proc/self/fd.
+            let proc = if Path::new("/proc/self/fd").exists() { "" } else { "; /proc is not mounted, and has to be" };
+            format!("no plugin is found, in: {searched}; name a folder in agent.plugin_dirs{proc}")
         } else {
             "no collector runs: agent.collect is \"named\" and no table [collectors.NAME] names one".into()
         }

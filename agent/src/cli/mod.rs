@@ -17,6 +17,7 @@ use tracing::Level;
 
 use crate::assemble::chain;
 use crate::config::agent::LogFormat;
+use crate::harmless;
 use crate::log::{self, Log};
 use crate::setup::{Setup, SetupError};
 use crate::sink::file;
@@ -113,9 +114,11 @@ pub fn main() -> u8 {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version go to standard output; a reader that has gone is not our concern.
-            let _ = error.print();
-            return if error.use_stderr() { code::USAGE } else { code::OK };
+            // Help and version go to standard output.
+            return match error.print() {
+                _ if error.use_stderr() => code::USAGE,
+                printed => judge(printed),
+            };
         }
     };
     let invocation = &arguments.invocation;
@@ -170,13 +173,17 @@ fn remark(setup: &Setup) {
 /// Says what failed.
 fn fail(message: &str) -> u8 {
     // Where standard error cannot be written, the exit code says it.
-    let _ = writeln!(io::stderr(), "{message}");
+    let _ = writeln!(io::stderr(), "{}", harmless::text(message));
     code::FAILED
 }
 
 /// Prints what was asked for.
 fn print(text: &str) -> u8 {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    judge(io::stdout().write_all(harmless::text(text).as_bytes()).and_then(|()| io::stdout().flush()))
+}
+
+fn judge(printed: io::Result<()>) -> u8 {
+    match printed {
         Ok(()) => code::OK,
         // Whoever asked has gone.
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => code::OK,

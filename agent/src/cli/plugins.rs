@@ -9,6 +9,7 @@ use plugin_api::host_side::options::{OptionSpec, OptionType, Presence, Scalar};
 
 use super::{Invocation, code, fail, print};
 use crate::assemble::chain;
+use crate::harmless;
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::setup::Setup;
 
@@ -52,7 +53,7 @@ fn list(setup: &Setup) -> u8 {
             plugin.name.clone(),
             plugin.version.clone().unwrap_or_else(|| "-".into()),
             if uses.is_empty() { "-".into() } else { uses.join(", ") },
-            known.path.display().to_string(),
+            harmless::path(&known.path).to_string(),
             plugin.description.clone(),
         ]);
     }
@@ -99,7 +100,7 @@ fn describe(known: &Known) -> String {
     let plugin = &manifest.plugin;
     line(&mut text, format_args!("{}: {}", plugin.name, plugin.description));
     let mut fact = |name: &str, value: String| line(&mut text, format_args!("  {name:<12}{value}"));
-    fact("file", known.path.display().to_string());
+    fact("file", harmless::path(&known.path).to_string());
     fact("size", format!("{} bytes", known.elf.size));
     fact("built for", known.elf.machine.to_string());
     fact("glibc", known.elf.glibc.as_ref().map_or("any".into(), |glibc| format!("{glibc} or newer")));

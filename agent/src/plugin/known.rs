@@ -21,6 +21,7 @@ use super::elf::{Elf, ElfError};
 use super::open::{self, Identity, Inode, OpenError, Opened};
 use super::seal::{self, SealError};
 use super::trust::{Authority, Doubt, TrustError};
+use crate::harmless;
 
 /// Where distributions install the plugins that come with the agent.
 pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
@@ -237,7 +238,7 @@ impl From<ElfError> for Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.problem)
+        write!(f, "{}: {}", harmless::path(&self.path), self.problem)
     }
 }
 

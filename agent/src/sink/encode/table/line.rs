@@ -8,6 +8,8 @@
 //! none, all others one. Scripts that a terminal shapes are off by some columns, and a line is never longer for that
 //! than the screen: drawn live, the frame turns the terminal's wrapping off while it is written.
 
+use crate::harmless::is_harmful;
+
 /// How a piece of text stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -160,10 +162,7 @@ fn prefix(text: &str, at_most: usize) -> (&str, usize) {
 fn harmless(one: char) -> (char, usize) {
     match one {
         ' '..='~' => (one, 1),
-        // Controls of both sets, line separators, what reorders or hides text, tags, soft hyphens.
-        _ if one.is_control() => ('\u{fffd}', 1),
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => ('\u{fffd}', 1),
-        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => ('\u{fffd}', 1),
+        _ if is_harmful(one) => ('\u{fffd}', 1),
         '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' => (one, 0),
         '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' => (one, 0),
         '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{303e}' | '\u{3041}'..='\u{a4cf}' => (one, 2),
