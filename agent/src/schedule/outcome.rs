@@ -99,7 +99,10 @@ impl Schedule {
 
     fn moved(&mut self, place: usize, from: &str, to: &'static str, why: &str) {
         let name = &self.members[place].name;
-        tracing::warn!(collector = &**name, "called in a {to} of its own from now on, not in the {from}: {why}");
+        match to {
+            "agent" => tracing::info!(collector = &**name, "called in the agent's own thread again: {why}"),
+            _ => tracing::warn!(collector = &**name, "called in a thread of its own from now on: {why}"),
+        }
         self.ledger.with(|books| books.collectors[place].place = to);
         self.aggregator.happened(Event {
             collector: Some(Arc::clone(name)),
