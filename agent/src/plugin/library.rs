@@ -20,6 +20,8 @@ use plugin_api::host_side::layout::{self, LayoutError};
 pub enum LoadError {
     /// The dynamic linker refuses it.
     Open(libloading::Error),
+    /// It lies where nothing may be executed.
+    NoExec(libloading::Error),
     /// It lacks one of the symbols that `perfwatch_plugin!` exports.
     Symbol(&'static str, libloading::Error),
     /// It was built against another major contract.
@@ -35,6 +37,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Open(_) => f.write_str("the dynamic linker could not load it"),
+            LoadError::NoExec(_) => f.write_str("it lies on a file system that is mounted noexec"),
             LoadError::Symbol(name, _) => write!(f, "it does not export {name}: is perfwatch_plugin! called in it?"),
             LoadError::Contract { theirs } => {
                 let (major, minor, ours) = (theirs >> 16, theirs & 0xffff, plugin_api::CONTRACT >> 16);
@@ -49,10 +52,20 @@ impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // libloading itself says no more than "dlopen failed": the reason is one further down.
-            LoadError::Open(cause) | LoadError::Symbol(_, cause) => std::error::Error::source(cause).or(Some(cause)),
+            LoadError::Open(cause) | LoadError::NoExec(cause) | LoadError::Symbol(_, cause) => {
+                std::error::Error::source(cause).or(Some(cause))
+            }
             LoadError::Contract { .. } => None,
             LoadError::Layout(cause) => Some(cause),
         }
+    }
+}
+
+/// The linker says no more of it than "failed to map segment".
+fn refused(path: &Path, cause: libloading::Error) -> LoadError {
+    match rustix::fs::statvfs(path) {
+        Ok(place) if place.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) => LoadError::NoExec(cause),
+        Ok(_) | Err(_) => LoadError::Open(cause),
     }
 }
 
@@ -63,7 +76,7 @@ impl std::error::Error for LoadError {
 pub fn load(path: &Path) -> Result<Module, LoadError> {
     // SAFETY: loading runs the library's constructors, which is what an operator asks for who configures a plugin;
     // nothing of ours is borrowed meanwhile.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(LoadError::Open)?;
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|cause| refused(path, cause))?;
     // Never unloaded, whatever comes below.
     let library = ManuallyDrop::new(library);
     // SAFETY: every plugin exports a `u32` under this name; it is only read.
