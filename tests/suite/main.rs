@@ -8,6 +8,7 @@ mod embed;
 mod failures;
 mod files;
 mod golden;
+mod hardship;
 mod jsonb;
 mod libraries;
 mod live;

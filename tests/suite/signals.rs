@@ -64,6 +64,20 @@ fn tick_that_waits_for_a_collector_does_not_delay_the_end() {
     assert_eq!(last["mock"]["_status"], "pending", "{last}");
 }
 
+/// As timeout(1) does it: once to its child, once to the group that the child is in.
+#[test]
+fn signal_that_comes_twice_at_once_is_one() {
+    for _ in 0..5 {
+        let mut agent = mocked("10ms", "value=1", "").start(["run"]);
+        agent.snapshot();
+        agent.signal(Signal::TERM);
+        agent.wait_for_stderr("ends: SIGTERM");
+        agent.signal(Signal::TERM);
+        let finished = agent.wait();
+        assert_eq!(finished.code(), 0, "{finished}");
+    }
+}
+
 #[test]
 fn second_signal_ends_it_at_once() {
     let sinks =

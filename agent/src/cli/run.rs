@@ -1,5 +1,7 @@
 //! `perfwatch run`: until a signal ends it, or nobody reads what it writes.
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Invocation, code};
@@ -7,6 +9,12 @@ use crate::agent::{Agent, Ending, SHUTDOWN};
 use crate::setup::{Setup, SetupError};
 use crate::stdio;
 use crate::stop;
+
+/// A second signal so soon after the first is the same one: timeout(1) sends its own to the child and to the child's group,
+/// and a finger on Ctrl-C takes longer.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+/// What listening to signals takes is 6: a selector and its copy, a waker, a pair of sockets and a copy of one.
+const DESCRIPTORS: usize = 8;
 
 pub(super) fn run(invocation: &Invocation) -> u8 {
     let (setup, log) = match invocation.begin() {
@@ -36,6 +44,10 @@ impl Signals {
     /// to an end, and a library that hangs while it is loaded can be interrupted as any program can.
     fn catch<T>(load: impl FnOnce() -> Result<T, SetupError>) -> Result<(Signals, T), SetupError> {
         let failed = |cause| SetupError::System("listen to signals", cause);
+        // tokio panics where descriptors run out in the middle of this.
+        let room: Result<Vec<_>, _> =
+            (0..DESCRIPTORS).map(|_| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)).collect();
+        drop(room.map_err(|errno| failed(errno.into()))?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let inside = runtime.enter();
         let hear = |kind| signal(kind).map_err(failed);
@@ -73,26 +85,35 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
         }
     });
     tracing::info!("ends: {ended_by}");
+    let first = Instant::now();
     // The end has its own thread, so that a second signal is heard meanwhile.
     let (done, mut ending) = tokio::sync::oneshot::channel();
+    let (hand_over, handed) = std::sync::mpsc::sync_channel::<Agent>(1);
     let stopping = std::thread::Builder::new().name("stop".into()).spawn(move || {
+        let Ok(agent) = handed.recv() else { return };
         // Nobody may be waiting any more: a second signal has come.
         let _ = done.send(agent.stop());
     });
     if let Err(cause) = stopping {
-        tracing::error!(%cause, "could not start a thread to end in: what waits to be written is lost");
-        return code::FAILED;
+        tracing::warn!(%cause, "could not start a thread to end in: a second signal is not heard");
+        return say(&agent.stop());
     }
+    hand_over.send(agent).expect("the thread that was started takes what it is sent");
     runtime.block_on(async {
-        tokio::select! {
-            ended = &mut ending => ended.map_or(code::FAILED, |ended| say(&ended)),
-            _ = signals.interrupt.recv() => second(log),
-            _ = signals.terminate.recv() => second(log),
+        loop {
+            let again = tokio::select! {
+                ended = &mut ending => return ended.map_or(code::FAILED, |ended| say(&ended)),
+                _ = signals.interrupt.recv() => "SIGINT",
+                _ = signals.terminate.recv() => "SIGTERM",
+            };
+            if again != ended_by || first.elapsed() > SAME_SIGNAL {
+                second(log);
+            }
         }
     })
 }
 
-fn second(log: &crate::log::Log) -> u8 {
+fn second(log: &crate::log::Log) -> ! {
     tracing::warn!("ends at once, at a second signal");
     log.flush();
     stop::exit(code::FAILED)
