@@ -74,17 +74,21 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
     let ended_by = runtime.block_on(async {
         loop {
             tokio::select! {
-                _ = signals.interrupt.recv() => return "SIGINT",
-                _ = signals.terminate.recv() => return "SIGTERM",
+                _ = signals.interrupt.recv() => return Some("SIGINT"),
+                _ = signals.terminate.recv() => return Some("SIGTERM"),
                 _ = signals.hang_up.recv() => {
                     tracing::info!("SIGHUP: the sinks reopen their files");
                     agent.reopen();
                 }
-                () = agent.closed() => return "nobody reads its output any more, or nothing is collected",
+                () = agent.closed() => return None,
             }
         }
     });
-    tracing::info!("ends: {ended_by}");
+    match ended_by {
+        Some(signal) => tracing::info!("ends: {signal}"),
+        // Quietly: `perfwatch | head -1` is no event.
+        None => tracing::debug!("ends: nobody reads its output any more, or nothing is collected"),
+    }
     let first = Instant::now();
     // The end has its own thread, so that a second signal is heard meanwhile.
     let (done, mut ending) = tokio::sync::oneshot::channel();
@@ -106,7 +110,7 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
                 _ = signals.interrupt.recv() => "SIGINT",
                 _ = signals.terminate.recv() => "SIGTERM",
             };
-            if again != ended_by || first.elapsed() > SAME_SIGNAL {
+            if Some(again) != ended_by || first.elapsed() > SAME_SIGNAL {
                 second(log);
             }
         }
