@@ -11,6 +11,7 @@ use plugin_api::host_side::fault::{Fault, Origin, Sources};
 use plugin_api::host_side::tree::{self, Table};
 
 use super::variables::{self, PREFIX, Variables};
+use crate::harmless;
 
 /// The shipped config, whose `[agent]` is the lowest layer.
 pub const SHIPPED: &str = include_str!("../../../config/perfwatch.toml");
@@ -177,14 +178,14 @@ fn file(path: &Path, read: io::Result<String>, rank: Rank, environment: &Environ
         Ok(text) => text,
         Err(error) => return unread(path, &error, rank, sources),
     };
-    let source = sources.add(path.display().to_string(), text.as_str());
+    let source = sources.add(harmless::path(path).to_string(), text.as_str());
     let (mut table, mut faults) = tree::parse(source, &text);
     variables::fill_in(&mut table, &environment.variables, &mut faults);
     Layer { source, rank, table, faults }
 }
 
 fn unread(path: &Path, error: &io::Error, rank: Rank, sources: &mut Sources) -> Layer {
-    let source = sources.add(path.display().to_string(), "");
+    let source = sources.add(harmless::path(path).to_string(), "");
     let origin = Origin { source, ..Origin::default() };
     let faults = vec![Fault::new(origin, format!("could not read it: {error}"))];
     Layer { source, rank, table: Table::default(), faults }

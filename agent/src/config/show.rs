@@ -83,7 +83,7 @@ impl Page<'_> {
             && collector.settings.value("path").is_none()
         {
             let found = OptionValue::Text(plugin.manifest.plugin.name.clone()).toml();
-            self.line("plugin", &found, &format!("found: {}", plugin.path.display()));
+            self.line("plugin", &found, &format!("found: {}", crate::harmless::path(&plugin.path)));
         }
         let likes = collector.plugin.as_ref().ok().map(|plugin| &plugin.manifest.plugin);
         let mut given = collector.settings.clone();

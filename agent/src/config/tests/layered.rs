@@ -43,6 +43,12 @@ fn drop_in_that_is_no_file_is_left_out_and_not_waited_for() {
 }
 
 #[test]
+fn name_of_a_file_stays_on_its_line() {
+    let config = Place::new("").and("a\nb.toml", "= x").read().unwrap();
+    assert!(config.left_out()[0].path.ends_with("/a\\u000ab.toml"), "{:?}", config.left_out());
+}
+
+#[test]
 fn file_that_is_no_text_is_told_with_its_line() {
     let place = Place::new("");
     let path = place.write("latin.toml", "[agent]\n");

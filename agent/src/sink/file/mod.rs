@@ -237,8 +237,10 @@ impl FileOutput {
             Err(error) => {
                 let cause = error.cause();
                 if self.trouble != Some(cause) {
-                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(%error, source, "cannot open the file");
+                    match std::error::Error::source(&error) {
+                        Some(source) => tracing::warn!("{error}: {source}"),
+                        None => tracing::warn!("{error}"),
+                    }
                 }
                 Err(cause)
             }
