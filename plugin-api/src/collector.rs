@@ -9,9 +9,10 @@ use crate::{Error, Host, Recorder, Schema};
 /// (descriptors, buffers, handles) is the collector's own; growth and rates are derived by the agent.
 ///
 /// A call that takes longer than 20 ms is given a thread of its own, one that takes longer than the timeout
-/// ([`Recorder::deadline`]) is marked `timeout`, and its reading is thrown away when it comes. A call that panics fails; the
-/// instance is left as it lies, without running its destructor, and the next call is of a new one. A steady reading should
-/// allocate nothing: it shares a tick with the others.
+/// ([`Recorder::deadline`]) is marked `timeout`, and its reading is thrown away when it comes. A call that panics fails, and
+/// the next call is of a new instance. A steady reading should allocate nothing: it shares a tick with the others.
+///
+/// What it prints goes to the agent's standard error, never into the data; [`Host::log`] is the way to say something.
 pub trait Collector: Send + Sized + 'static {
     /// The options, as declared in `plugin.toml` and checked against it before they get here. [`crate::options`] says which
     /// type of Rust each is, [`crate::options::NoOptions`] is for none.

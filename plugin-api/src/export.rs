@@ -39,7 +39,7 @@ pub fn module<C: Collector>() -> PluginModuleRef {
 extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
     let made = behind_guard(|| {
         let options = serde_json::from_str(options.as_str())
-            .map_err(|cause| Error::failed("could not read the options, which plugin.toml lets pass").because(cause))?;
+            .map_err(|cause| Error::failed("could not read the options into the collector's Options: their types in Rust differ from those in plugin.toml (a duration is an options::Duration, a size an options::Size)").because(cause))?;
         let object = Arc::new(host);
         C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
     });

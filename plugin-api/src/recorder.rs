@@ -49,13 +49,14 @@ impl<'frame> Recorder<'frame> {
     ///
     /// # Panics
     /// Where the number of keys is not the declared one.
+    #[track_caller]
     pub fn row(&mut self, table: TableId, key: impl RowKey) -> Row<'_> {
         let first = key.with(|keys| {
             assert!(
                 keys.len() == table.keys as usize,
-                "a row of this table has {} keys, not {}",
-                table.keys,
-                keys.len()
+                "{} keys were given for a row, and plugin.toml declares {} for its table",
+                keys.len(),
+                table.keys
             );
             self.frame.push_row(table.place, keys, table.columns as usize)
         });

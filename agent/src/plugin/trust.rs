@@ -6,7 +6,8 @@
 //! * Their owner is root, the agent's own user, or, for what lies beside the executable, the executable's owner: who could change the
 //!   plugin could change the agent. Started by hand through sudo, the user behind it is accepted with a warning.
 //! * Nobody else may write them. Fine are a sticky folder, as `/tmp`, and a group that is the owner's private one. Anything else is refused
-//!   for root and in a service, and a warning for other users, whose plugins run as themselves.
+//!   for root and in a service, and a warning for other users, whose plugins run as themselves. Whoever asks may still only tell
+//!   of a refusal, as [`super::known`] does.
 //!
 //! Every message says what, why, and the command that ends it.
 #![forbid(unsafe_code)]

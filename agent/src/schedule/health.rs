@@ -24,6 +24,7 @@ pub struct Health {
     cost_ns: u64,
     known: bool,
     quick: u32,
+    told: bool,
     /// Since when, and why.
     quarantine: Option<(Wall, String)>,
 }
@@ -40,6 +41,7 @@ impl Health {
             cost_ns: 0,
             known: false,
             quick: 0,
+            told: false,
             quarantine: None,
         }
     }
@@ -106,6 +108,11 @@ impl Health {
     /// Since when it is not asked any more, and why.
     pub fn quarantined(&self) -> Option<(Wall, &str)> {
         self.quarantine.as_ref().map(|(since, why)| (*since, &**why))
+    }
+
+    /// True once: what a plugin keeps doing wrong is said once.
+    pub fn tell_once(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
     }
 
     /// What a call costs, for the order of calls: those that never answered come last.

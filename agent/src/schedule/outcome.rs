@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::host_side::frame::Frame;
+
 use super::call::Returned;
 use super::tick::Schedule;
 use super::{HANDOVER, SET_ASIDE_MAX};
 use crate::snapshot::aggregate::{own, settle};
-use crate::snapshot::{Event, EventKind, Section, Status, Wall};
+use crate::snapshot::{Event, EventKind, Schema, Section, Status, Wall};
 
 impl Schedule {
     /// A collector is back from its call.
@@ -32,7 +34,10 @@ impl Schedule {
         }
         let frame = &away.section.frame;
         let (refused, lost) = (frame.refused, u64::from(frame.lost_rows) + u64::from(frame.dropped_rows));
-        let member = &self.members[place];
+        let member = &mut self.members[place];
+        if (refused > 0 || frame.dropped_rows > 0) && member.health.tell_once() {
+            tell_of_lies(&member.name, frame, &member.schema);
+        }
         let in_time = member.due && !member.done;
         self.ledger.with(|books| {
             let entry = &mut books.collectors[place];
@@ -147,6 +152,30 @@ impl Schedule {
         if let Some(section) = self.sections.last_mut() {
             own(section).at = Some(started);
         }
+    }
+}
+
+/// Says once what the data shows as null or not at all; the books count it always.
+fn tell_of_lies(name: &str, frame: &Frame, schema: &Schema) {
+    if let Some((table, place)) = frame.first_refused {
+        let (manifest, dot) = (&schema.manifest, if table.is_some() { "." } else { "" });
+        let (table, metrics) = match table.and_then(|table| manifest.tables.get(table)) {
+            Some(table) => (&*table.name, &table.columns),
+            None => ("", &manifest.metrics),
+        };
+        let metric = metrics.get(place).map_or("", |metric| &metric.name);
+        let count = frame.refused;
+        tracing::warn!(
+            collector = name,
+            "{count} values are not what plugin.toml declares (type, range, or no finite number) and became null, the first of {table}{dot}{metric}; said once"
+        );
+    }
+    if frame.dropped_rows > 0 {
+        let count = frame.dropped_rows;
+        tracing::info!(
+            collector = name,
+            "{count} rows were dropped: without a key, or with a key that came again, of which the last counts; said once"
+        );
     }
 }
 

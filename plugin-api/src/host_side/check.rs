@@ -37,6 +37,7 @@ impl Check {
         let scalars = shape.scalars.len().min(frame.cells.len);
         for (place, &expected) in shape.scalars[..scalars].iter().enumerate() {
             self.cell(frame, place, expected);
+            first_refused(frame, None, place);
         }
         self.rows(frame, shape);
         frame.message = self.text(frame, frame.message).unwrap_or_default();
@@ -87,6 +88,7 @@ impl Check {
         }
         for (column, &expected) in table.columns.iter().enumerate() {
             self.cell(frame, first + table.keys + column, expected);
+            first_refused(frame, Some(row.table as usize), column);
         }
         let count = &mut self.rows_of[row.table as usize];
         *count += 1;
@@ -213,6 +215,13 @@ fn group(frame: &mut Frame, table: u32, keys: usize) {
     let mut rows = std::mem::take(&mut frame.rows.memory);
     rows[from..to].sort_unstable_by(|a, b| frame.key_texts(*a, keys).cmp(frame.key_texts(*b, keys)));
     frame.rows.memory = rows;
+}
+
+/// Remembers what was refused first, so that an author can be told.
+fn first_refused(frame: &mut Frame, table: Option<usize>, place: usize) {
+    if frame.refused > 0 && frame.first_refused.is_none() {
+        frame.first_refused = Some((table, place));
+    }
 }
 
 fn float(value: f64) -> Cell {

@@ -90,6 +90,8 @@ pub struct Frame {
     pub lost_texts: u32,
     /// Values that were not what their metric declares and became null.
     pub refused: u32,
+    /// The first such: its table, where it is a column, and its place among the metrics.
+    pub first_refused: Option<(Option<usize>, usize)>,
     pub(crate) message: Text,
     pub(crate) cells: Part<Cell>,
     pub(crate) rows: Part<RowHead>,
@@ -107,6 +109,7 @@ impl Frame {
             dropped_rows: 0,
             lost_texts: 0,
             refused: 0,
+            first_refused: None,
             message: Text { offset: 0, len: 0 },
             cells: Part::new(),
             rows: Part::new(),
@@ -126,6 +129,7 @@ impl Frame {
         (self.rows.len, self.notes.len, self.text.len) = (0, 0, 0);
         (self.outcome, self.message) = (ErrorKind::NONE, Text::default());
         (self.lost_rows, self.dropped_rows, self.lost_texts, self.refused) = (0, 0, 0, 0);
+        self.first_refused = None;
     }
 
     /// Takes over a reading that was made elsewhere, by its parts and as far as the budget goes. It is worth nothing

@@ -214,16 +214,16 @@ impl RawHost for HostHandle {
 
 fn resolve(manifest: &Manifest, what: Resolve, table: u32, name: &str) -> Result<u64, String> {
     match what {
-        Resolve::SCALAR => place(&manifest.metrics, name, "metric"),
+        Resolve::SCALAR => place(&manifest.metrics, name, "metric "),
         Resolve::TABLE => {
             let names = || manifest.tables.iter().map(|table| table.name.as_str());
-            let place = names().position(|known| known == name).ok_or_else(|| undeclared("table", name, names()))?;
+            let place = names().position(|known| known == name).ok_or_else(|| undeclared("table ", name, names()))?;
             let table = &manifest.tables[place];
             Ok(place as u64 | (table.keys.len() as u64) << 32 | (table.columns.len() as u64) << 48)
         }
         Resolve::COLUMN => {
             let table = manifest.tables.get(table as usize).ok_or_else(|| format!("there is no table {table}"))?;
-            place(&table.columns, name, "column")
+            place(&table.columns, name, &format!("column {}.", table.name))
         }
         _ => Err(format!("cannot resolve {name}: asked for something this agent does not know")),
     }
@@ -233,7 +233,9 @@ fn place(metrics: &[Metric], name: &str, what: &str) -> Result<u64, String> {
     let names = || metrics.iter().map(|metric| metric.name.as_str());
     let place = names().position(|known| known == name).ok_or_else(|| undeclared(what, name, names()))?;
     match metrics[place].source {
-        Source::Derived(_) => Err(format!("{what} {name} is derived by the agent and cannot be set")),
+        Source::Derived(_) => Err(format!(
+            "{what}{name} is derived by the agent and cannot be set: set the counters that it is derived from"
+        )),
         Source::Reported => Ok(place as u64),
     }
 }
@@ -244,8 +246,8 @@ fn undeclared<'name>(what: &str, name: &str, known: impl Iterator<Item = &'name 
         .min()
         .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
     match nearest {
-        Some((_, nearest)) => format!("{what} {name} is not declared in plugin.toml; did you mean {nearest}?"),
-        None => format!("{what} {name} is not declared in plugin.toml"),
+        Some((_, nearest)) => format!("{what}{name} is not declared in plugin.toml; did you mean {nearest}?"),
+        None => format!("{what}{name} is not declared in plugin.toml"),
     }
 }
 

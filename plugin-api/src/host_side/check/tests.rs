@@ -424,3 +424,15 @@ proptest! {
         prop_assert!(frame.cells().iter().all(|cell| cell.tag == Tag::TEXT || cell.as_u64() == Some(value)));
     }
 }
+
+#[test]
+fn first_value_that_was_refused_is_known_by_its_place() {
+    let shape = Shape { scalars: vec![Expect::U64, Expect::F64], tables: vec![table(1, &[Expect::U64, Expect::Bool])] };
+    let mut draft = Draft::of(&[1u64.into_cell(), 2.0.into_cell()]);
+    draft.row(0, &["a"], &[1u64.into_cell(), 7u64.into_cell()]);
+    draft.row(0, &["b"], &[(-1i64).into_cell(), Cell::NULL]);
+    let frame = draft.passed(&shape);
+    assert_eq!((frame.refused, frame.first_refused), (2, Some((Some(0), 1))));
+    let frame = Draft::of(&[1u64.into_cell(), f64::NAN.into_cell()]).passed(&shape);
+    assert_eq!(frame.first_refused, Some((None, 1)));
+}

@@ -292,7 +292,7 @@ fn collector_that_cannot_be_made_says_why() {
         refusal(r#"{"panic":true}"#),
         Failure { kind: ErrorKind::PANICKED, message: "panicked: as asked".into() }
     );
-    assert!(refusal("{}").message.starts_with("could not read the options, which plugin.toml lets pass: "));
+    assert!(refusal("{}").message.starts_with("could not read the options into the collector"));
 }
 
 /// Writes into its frame below the recorder.

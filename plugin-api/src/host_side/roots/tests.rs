@@ -71,7 +71,10 @@ fn name_that_is_not_declared_is_an_error_that_tells_the_nearest() {
         wrong(Resolve::TABLE, 0, "proceses"),
         "table proceses is not declared in plugin.toml; did you mean processes?"
     );
-    assert_eq!(wrong(Resolve::COLUMN, 0, "agee"), "column agee is not declared in plugin.toml; did you mean age?");
+    assert_eq!(
+        wrong(Resolve::COLUMN, 0, "agee"),
+        "column processes.agee is not declared in plugin.toml; did you mean age?"
+    );
     assert_eq!(wrong(Resolve::COLUMN, 5, "age"), "there is no table 5");
     assert!(wrong(Resolve(9), 0, "count").starts_with("cannot resolve count: "));
 }
@@ -79,7 +82,10 @@ fn name_that_is_not_declared_is_an_error_that_tells_the_nearest() {
 #[test]
 fn what_the_agent_derives_cannot_be_set() {
     let wrong = resolved(Resolve::SCALAR, 0, "count_per_sec").unwrap_err();
-    assert_eq!(wrong, "metric count_per_sec is derived by the agent and cannot be set");
+    assert_eq!(
+        wrong,
+        "metric count_per_sec is derived by the agent and cannot be set: set the counters that it is derived from"
+    );
 }
 
 /// Asks its host for the space of `/`, from another thread, as a collector may.
