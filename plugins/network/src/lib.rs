@@ -15,6 +15,7 @@ mod message;
 mod socket_files;
 mod sockets;
 mod states;
+mod still;
 
 use plugin_api::pattern::Patterns;
 use plugin_api::{Collector, ColumnId, Error, Host, ProcFile, Recorder, Schema, TableId, perfwatch_plugin};

@@ -16,6 +16,7 @@ use crate::diag::{Diag, is_refusal};
 use crate::message::Counted;
 use crate::socket_files::{curr_estab, sockstat, tcp};
 use crate::states::{State, Tally};
+use crate::still::Still;
 
 /// The sources and the handles of `connections.*`.
 pub(crate) struct Sockets {
@@ -30,7 +31,7 @@ pub(crate) struct Sockets {
 }
 
 enum Source {
-    Kernel { diag: Diag, snmp: ProcFile },
+    Kernel { diag: Diag, snmp: ProcFile, still: Still },
     Files { tcp: ProcFile, tcp6: Option<ProcFile> },
 }
 
@@ -45,7 +46,7 @@ impl Sockets {
         let source = if host.is_foreign() {
             files(host)?
         } else {
-            Source::Kernel { diag: Diag::new(), snmp: host.net("snmp")?.in_one_read() }
+            Source::Kernel { diag: Diag::new(), snmp: host.net("snmp")?.in_one_read(), still: Still::default() }
         };
         Ok(Sockets {
             host: host.clone(),
@@ -68,21 +69,46 @@ impl Sockets {
         let sums = self.sockstat.read()?;
         let tw = sockstat(sums, b"TCP:", b"tw");
         let udp4 = sockstat(sums, b"UDP:", b"inuse");
+        let mut still = match &mut self.source {
+            Source::Kernel { still, .. } => Some(still),
+            Source::Files { .. } => None,
+        };
+        if let Some(still) = &mut still {
+            still.begin();
+            still.take(sums, b"TCP:");
+        }
         let udp6 = match &mut self.sockstat6 {
-            Some(file) => sockstat(file.read()?, b"UDP6:", b"inuse"),
+            Some(file) => {
+                let sums6 = file.read()?;
+                if let Some(still) = still {
+                    still.take(sums6, b"TCP6:");
+                }
+                sockstat(sums6, b"UDP6:", b"inuse")
+            }
             None => Some(0),
         };
         out.set(self.udp, udp4.zip(udp6).map(|(udp4, udp6)| udp4 + udp6));
 
         let counts = match &mut self.source {
-            Source::Kernel { diag, snmp } => match diag.dump(out.deadline()) {
-                Ok(counted) => of_kernel(&counted, curr_estab(snmp.read()?), tw),
-                Err(cause) if is_refusal(&cause) => {
-                    self.turn_to_files(&cause)?;
-                    return self.try_collect(out);
+            Source::Kernel { diag, snmp, still } => {
+                let segments = snmp.read()?;
+                still.take(segments, b"Tcp:");
+                let curr_estab = curr_estab(segments);
+                match still.holds() {
+                    Some(counted) => of_kernel(counted, curr_estab, tw),
+                    None => match diag.dump(out.deadline()) {
+                        Ok(counted) => of_kernel(still.keep(counted), curr_estab, tw),
+                        Err(cause) if is_refusal(&cause) => {
+                            self.turn_to_files(&cause)?;
+                            return self.try_collect(out);
+                        }
+                        Err(cause) => {
+                            still.forget();
+                            return Err(Error::failed("could not ask the kernel for its sockets").because(cause));
+                        }
+                    },
                 }
-                Err(cause) => return Err(Error::failed("could not ask the kernel for its sockets").because(cause)),
-            },
+            }
             Source::Files { tcp, tcp6 } => of_files(tcp, tcp6.as_mut())?,
         };
         for (id, count) in self.states.iter().zip(counts) {
