@@ -54,7 +54,8 @@ fn list(setup: &Setup) -> u8 {
             plugin.version.clone().unwrap_or_else(|| "-".into()),
             if uses.is_empty() { "-".into() } else { uses.join(", ") },
             harmless::path(&known.path).to_string(),
-            plugin.description.clone(),
+            // On one line, whatever a stranger's manifest has in it.
+            plugin.description.split_whitespace().collect::<Vec<_>>().join(" "),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
