@@ -222,3 +222,11 @@ fn links_between_the_documents_lead_somewhere() {
         }
     }
 }
+
+/// `cargo run` at the root builds every library only while nothing there chooses one package or one program.
+#[test]
+fn first_command_of_the_readme_builds_the_plugins_too() {
+    assert!(!read("agent/Cargo.toml").contains("\ndefault-run"));
+    let workspace = read("Cargo.toml");
+    assert!(!workspace.contains("default-members") && !workspace.contains("[package]"));
+}
