@@ -477,7 +477,9 @@ fn what_is_too_old_makes_room_on_a_full_disk() {
     let full = (MONDAY + 1000..).find(|second| output.write(&line(*second), at(*second)).is_err()).unwrap();
     assert!(old.exists() && full < MONDAY + 1100);
     // Less than an hour after the last pass, which only the trouble brings forward.
-    assert_eq!(output.write(&line(MONDAY + 2700), at(MONDAY + 2700)), Err(Cause::Full));
+    // The pass runs beside this write, and may have made room for it already.
+    let beside = output.write(&line(MONDAY + 2700), at(MONDAY + 2700));
+    assert!(matches!(beside, Ok(()) | Err(Cause::Full)), "{beside:?}");
     settled(&output);
     assert!(!old.exists());
     put(&mut output, [MONDAY + 2701]);
