@@ -4,6 +4,19 @@
 //! puts the same bytes on a wire, and a plugin in C fills the same frame. Above it, `abi_stable` carries the root
 //! module and the two trait objects, which grow by appended methods with defaults.
 //!
+//! Lists of numbers are open and say what an unknown one is worth: an agent takes an unknown [`Tag`](crate::Tag) for null and an unknown
+//! [`crate::ErrorKind`] for a failure, answers an unknown [`Number`] with 0, an unknown [`Root`] with nothing, and refuses an unknown
+//! [`Which`] or [`Resolve`]. So a newer plugin can ask, and see that an older agent does not know.
+//!
+//! What is in a frame and its buffers is private: whoever could write an address there in safe code would have every recorder write
+//! to it. A library that goes below the recorder, in C or to lie, has the layout, and its own unsafe code.
+//!
+//! ```compile_fail,E0616
+//! fn astray(frame: &mut plugin_api::abi::RawFrame) {
+//!     frame.memory = std::ptr::null_mut();
+//! }
+//! ```
+//!
 //! The unsafe code here is the plugin's view of memory that the host owns: every pointer comes from the host's
 //! `door`, is valid for `capacity` elements, and stays so until [`RawFrame::grow`] replaces it.
 #![allow(unsafe_code)]
@@ -65,9 +78,9 @@ impl Note {
 #[repr(C)]
 #[derive(Debug, StableAbi)]
 pub struct Buffer<T> {
-    pub first: *mut T,
-    pub len: u32,
-    pub capacity: u32,
+    pub(crate) first: *mut T,
+    pub(crate) len: u32,
+    pub(crate) capacity: u32,
 }
 
 /// Names a buffer to [`RawFrame::grow`].
@@ -87,25 +100,27 @@ impl Which {
 #[derive(StableAbi)]
 pub struct RawFrame {
     /// An [`crate::ErrorKind`]; 0 where the reading is good.
-    pub outcome: u32,
+    pub(crate) outcome: u32,
     /// Rows that found no room.
-    pub lost_rows: u32,
+    pub(crate) lost_rows: u32,
     /// Texts, keys and notes that found no room.
-    pub lost_texts: u32,
-    pub reserved: u32,
+    pub(crate) lost_texts: u32,
+    /// Room for flags of either side: a host of 1.0 writes 0 and does not look at it afterwards, a plugin of 1.0 leaves it.
+    pub(crate) reserved: u32,
     /// How long the call has, in nanoseconds from its start.
-    pub time_left_ns: u64,
+    pub(crate) time_left_ns: u64,
     /// What went wrong, where `outcome` is not 0.
-    pub message: Text,
-    pub cells: Buffer<Cell>,
-    pub rows: Buffer<RowHead>,
-    pub notes: Buffer<Note>,
-    pub text: Buffer<u8>,
+    pub(crate) message: Text,
+    pub(crate) cells: Buffer<Cell>,
+    pub(crate) rows: Buffer<RowHead>,
+    pub(crate) notes: Buffer<Note>,
+    pub(crate) text: Buffer<u8>,
     /// Passed back to `grow`.
-    pub memory: *mut c_void,
+    pub(crate) memory: *mut c_void,
     /// Makes room for `at_least` elements in one buffer, keeps what it holds, stores its new address and returns its
     /// new capacity; 0 where the reading's budget is used up. Never called in the steady state.
-    pub grow: unsafe extern "C" fn(memory: *mut c_void, which: Which, at_least: u32, first: *mut *mut c_void) -> u32,
+    pub(crate) grow:
+        unsafe extern "C" fn(memory: *mut c_void, which: Which, at_least: u32, first: *mut *mut c_void) -> u32,
 }
 
 impl<T: Copy> Buffer<T> {
@@ -225,7 +240,7 @@ pub struct RawSpace {
     pub inodes_free: u64,
 }
 
-/// Which folder [`RawHost::root`] is asked for.
+/// Which folder [`RawHost::root`] is asked for. An unknown one is answered by an empty path.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, StableAbi)]
 pub struct Root(pub u32);
@@ -287,7 +302,12 @@ pub type HostObject = RawHost_TO<'static, RBox<()>>;
 /// A collector, as the host holds it.
 pub type CollectorObject = RawCollector_TO<'static, RBox<()>>;
 
-/// The root module of a plugin. Fields are only appended, behind the last one here.
+/// The root module of a plugin. Fields are only appended, behind the last one here, and are absent (`None`) in the module of an
+/// older plugin; an older agent does not look behind those that it knows.
+///
+/// So a sink's entry will be `create_sink: extern "C" fn(RStr<'_>, HostObject) -> RResult<SinkObject, RawError>`, behind `create`, with
+/// a trait object of its own. In a library that is only a sink, `create` answers with an error; an older agent does not get that
+/// far, since it refuses `kind = "sink"` in the manifest. `tests/contracts` builds and runs this.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
@@ -344,6 +364,34 @@ mod tests {
             offset_of!(RawSpace, inodes_free),
         ];
         assert_eq!((size_of::<RawSpace>(), space), (40, [0, 8, 16, 24, 32]));
+    }
+
+    /// What a number means is in no layout.
+    #[test]
+    fn numbers_that_cross_are_those_of_contract_1_0() {
+        use crate::{ErrorKind, Level, Tag};
+        assert_eq!(
+            [Tag::NULL, Tag::U64, Tag::I64, Tag::F64, Tag::BOOL, Tag::TEXT].map(|tag| tag.0),
+            [0, 1, 2, 3, 4, 5]
+        );
+        let kinds =
+            [ErrorKind::NONE, ErrorKind::FAILED, ErrorKind::UNAVAILABLE, ErrorKind::DENIED, ErrorKind::PANICKED];
+        assert_eq!(kinds.map(|kind| kind.0), [0, 1, 2, 3, 4]);
+        assert_eq!([Which::CELLS, Which::ROWS, Which::NOTES, Which::TEXT].map(|which| which.0), [0, 1, 2, 3]);
+        assert_eq!([Root::HOST, Root::PROC, Root::SYS, Root::NET].map(|root| root.0), [0, 1, 2, 3]);
+        assert_eq!([Number::PAGE_SIZE, Number::CLOCK_TICKS, Number::IS_FOREIGN].map(|number| number.0), [0, 1, 2]);
+        assert_eq!([Resolve::SCALAR, Resolve::TABLE, Resolve::COLUMN].map(|what| what.0), [0, 1, 2]);
+        assert_eq!([Level::Error, Level::Warn, Level::Info, Level::Debug].map(|level| level as u32), [0, 1, 2, 3]);
+        assert_eq!(Note::PART, u32::MAX);
+    }
+
+    /// A plugin keeps its host in whatever thread it likes, and the agent a collector.
+    #[test]
+    fn host_goes_to_any_thread_and_a_collector_to_another() {
+        fn shared<T: Send + Sync + 'static>() {}
+        fn moved<T: Send + 'static>() {}
+        shared::<crate::Host>();
+        moved::<CollectorObject>();
     }
 
     /// Every type of the contract that the layout check compares, as text. A change here is a change of the contract: fields and

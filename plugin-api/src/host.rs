@@ -15,17 +15,19 @@ use crate::{Error, ProcFile};
 /// without privileges, and the inodes are 0 where the file system makes them as it needs them.
 pub type Space = crate::abi::RawSpace;
 
-/// How much a log line matters.
+/// How much a log line matters. Its numbers cross the boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u32)]
 pub enum Level {
     /// Something is wrong.
-    Error,
+    Error = 0,
     /// Something may be wrong.
-    Warn,
+    Warn = 1,
     /// What an operator wants to know once.
-    Info,
+    Info = 2,
     /// What an author wants to know.
-    Debug,
+    Debug = 3,
 }
 
 /// The host that is measured: this machine, a host mounted under a container, or a captured one of a test.
@@ -55,26 +57,28 @@ impl Host {
     /// # Errors
     /// As [`Host::proc`].
     pub fn net(&self, path: &str) -> Result<ProcFile, Error> {
-        ProcFile::open(self.root(Root::NET).join(path))
+        ProcFile::open(self.below(Root::NET, path.as_ref()))
     }
 
     /// Where a file of procfs is: `host.proc_path("diskstats")`.
     pub fn proc_path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.root(Root::PROC).join(path)
+        self.below(Root::PROC, path.as_ref())
     }
 
     /// Where a file of sysfs is: `host.sys_path("class/net")`. [`ProcFile::open`] opens one for readings.
     pub fn sys_path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.root(Root::SYS).join(path)
+        self.below(Root::SYS, path.as_ref())
     }
 
-    /// Where a file of the host's file system is; `path` without its leading slash: `host.root_path("etc/os-release")`.
+    /// Where a file of the host's file system is: `host.root_path("etc/os-release")`. A leading slash is passed over, here and
+    /// elsewhere, so that a path from an option stays below the root too.
     pub fn root_path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.root(Root::HOST).join(path)
+        self.below(Root::HOST, path.as_ref())
     }
 
-    fn root(&self, which: Root) -> &Path {
-        Path::new(OsStr::from_bytes(self.object.root(which).as_slice()))
+    fn below(&self, which: Root, path: &Path) -> PathBuf {
+        let root = Path::new(OsStr::from_bytes(self.object.root(which).as_slice()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Whether the measured host is not the one that this process runs in: its namespaces cannot be asked, only its files.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::abi::{Note, RawFrame, RowHead};
 use crate::cell::{Cell, IntoCell};
 use crate::schema::{ColumnId, ScalarId, TableId};
+use sealed::Sealed;
 
 /// The reading being taken: every declared metric is null until it is set.
 ///
@@ -142,8 +143,16 @@ impl Row<'_> {
     }
 }
 
-/// What names a row: a text, or one text a key.
-pub trait RowKey: Copy {
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for &str {}
+    impl Sealed for &[u8] {}
+    impl<const N: usize> Sealed for [&str; N] {}
+    impl Sealed for &crate::Error {}
+}
+
+/// What names a row: a text, or one text a key. Only this crate implements it, so that it can grow.
+pub trait RowKey: Copy + Sealed {
     #[doc(hidden)]
     fn with<T>(self, use_keys: impl FnOnce(&[&[u8]]) -> T) -> T;
 }
@@ -167,8 +176,8 @@ impl<const N: usize> RowKey for [&str; N] {
     }
 }
 
-/// What is said of a part that failed: a text, or an error with its causes.
-pub trait PartError {
+/// What is said of a part that failed: a text, or an error with its causes. Only this crate implements it, so that it can grow.
+pub trait PartError: Sealed {
     #[doc(hidden)]
     fn with(self, use_message: impl FnOnce(&str));
 }

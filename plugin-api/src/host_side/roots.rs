@@ -170,10 +170,12 @@ impl HostHandle {
 impl RawHost for HostHandle {
     fn root(&self, which: Root) -> RSlice<'_, u8> {
         let path = match which {
+            Root::HOST => &self.roots.host,
             Root::PROC => &self.roots.proc,
             Root::SYS => &self.roots.sys,
             Root::NET => &self.roots.net,
-            _ => &self.roots.host,
+            // Of a newer contract: it can tell that this agent knows no such folder.
+            _ => return RSlice::EMPTY,
         };
         RSlice::from_slice(path.as_os_str().as_bytes())
     }
@@ -202,12 +204,9 @@ impl RawHost for HostHandle {
     }
 
     fn log(&self, level: u32, message: RStr<'_>) {
-        let level = match level {
-            0 => Level::Error,
-            1 => Level::Warn,
-            2 => Level::Info,
-            _ => Level::Debug,
-        };
+        // What only a newer contract knows is of the least weight.
+        let known = [Level::Error, Level::Warn, Level::Info].into_iter().find(|known| *known as u32 == level);
+        let level = known.unwrap_or(Level::Debug);
         (self.log)(level, message.as_str());
     }
 }

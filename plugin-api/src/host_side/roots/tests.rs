@@ -165,3 +165,17 @@ fn the_space_of_a_mount_below_a_foreign_root_is_that_of_the_joined_path() {
     assert_eq!(errno(&"/x".repeat(PATH_MAX)), rustix::io::Errno::NAMETOOLONG.raw_os_error());
     assert_eq!(errno(&format!("/{}", "x".repeat(PATH_MAX - 7))), rustix::io::Errno::NAMETOOLONG.raw_os_error());
 }
+
+#[test]
+fn folder_that_this_agent_does_not_know_is_none_of_those_it_knows() {
+    assert_eq!(root(&handle(Roots::new(Path::new("/"))), Root(4)), Path::new(""));
+}
+
+#[test]
+fn path_with_a_leading_slash_stays_below_the_root() {
+    let object =
+        crate::abi::RawHost_TO::from_value(handle(Roots::new(Path::new("/mnt"))), abi_stable::erased_types::TD_Opaque);
+    let host = Host::new(Arc::new(object));
+    assert_eq!(host.root_path("/etc/hostname"), Path::new("/mnt/etc/hostname"));
+    assert_eq!(host.sys_path("class/net"), Path::new("/mnt/sys/class/net"));
+}

@@ -2,6 +2,8 @@
 //! it writes, the agent says what is wrong in its section and lives.
 #![allow(non_upper_case_globals)]
 
+use std::ffi::c_void;
+
 use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RResult, RStr};
@@ -38,6 +40,33 @@ enum Lie {
     Nan,
 }
 
+/// What a plugin in C would see of a buffer.
+#[repr(C)]
+struct Buffer<T> {
+    first: *mut T,
+    len: u32,
+    capacity: u32,
+}
+
+/// What a plugin in C would see of [`RawFrame`], whose fields are its own crate's.
+#[repr(C)]
+struct Frame {
+    outcome: u32,
+    lost_rows: u32,
+    lost_texts: u32,
+    reserved: u32,
+    time_left_ns: u64,
+    message: Text,
+    cells: Buffer<Cell>,
+    rows: Buffer<RowHead>,
+    notes: Buffer<Note>,
+    text: Buffer<u8>,
+    memory: *mut c_void,
+    grow: unsafe extern "C" fn(memory: *mut c_void, which: Which, at_least: u32, first: *mut *mut c_void) -> u32,
+}
+
+const _: () = assert!(size_of::<Frame>() == size_of::<RawFrame>());
+
 struct Liar(Lie);
 
 const FAR: u32 = u32::MAX - 7;
@@ -45,6 +74,9 @@ const NOWHERE: Text = Text { offset: FAR, len: 100 };
 
 impl RawCollector for Liar {
     fn collect(&mut self, frame: &mut RawFrame) {
+        let frame = std::ptr::from_mut(frame).cast::<Frame>();
+        // SAFETY: `Frame` has the layout of `RawFrame`, which is frozen for 1.x, and nothing else uses it during the call.
+        let frame = unsafe { &mut *frame };
         frame.outcome = 0;
         put(frame, 2, Cell { tag: Tag::U64, aux: 0, bits: 7 });
         match self.0 {
@@ -70,14 +102,14 @@ impl RawCollector for Liar {
     }
 }
 
-fn put(frame: &mut RawFrame, metric: u32, cell: Cell) {
+fn put(frame: &mut Frame, metric: u32, cell: Cell) {
     assert!(metric < frame.cells.len);
     // SAFETY: the host's cells of all metrics come first, `len` of them, and nothing else touches them during the call.
     unsafe { *frame.cells.first.add(metric as usize) = cell };
 }
 
 /// Appends to one of the frame's lists, whose elements are `T`.
-fn push<T>(frame: &mut RawFrame, which: Which, value: T) {
+fn push<T>(frame: &mut Frame, which: Which, value: T) {
     let len = match which {
         Which::ROWS => frame.rows.len,
         Which::NOTES => frame.notes.len,
