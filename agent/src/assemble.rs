@@ -97,7 +97,7 @@ fn log(name: &str) -> Log {
             Level::Error => tracing::error!(collector = name, "{text}"),
             Level::Warn => tracing::warn!(collector = name, "{text}"),
             Level::Info => tracing::info!(collector = name, "{text}"),
-            Level::Debug => tracing::debug!(collector = name, "{text}"),
+            _ => tracing::debug!(collector = name, "{text}"),
         }
     })
 }
