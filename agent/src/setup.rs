@@ -26,7 +26,7 @@ use crate::config::{Config, Refused};
 use crate::harmless;
 use crate::own::Sources;
 use crate::plugin::find::{Found, find, folders};
-use crate::plugin::known::{Bundled, Known};
+use crate::plugin::known::{Bundled, Known, Origin};
 use crate::plugin::trust::Authority;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::tick::Recruit;
@@ -325,7 +325,8 @@ impl Setup {
 }
 
 fn available(known: &Known) -> Available {
-    Available { path: known.path.clone(), manifest: Arc::clone(&known.manifest) }
+    let bundled = known.origin == Origin::Bundled;
+    Available { path: known.path.clone(), manifest: Arc::clone(&known.manifest), bundled }
 }
 
 fn unavailable(fault: &crate::plugin::known::Fault) -> Unavailable {

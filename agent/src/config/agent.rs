@@ -33,6 +33,10 @@ pub struct AgentSettings {
     pub strict: bool,
     /// Where the agent keeps files of its own.
     pub state_dir: PathBuf,
+    /// Where it keeps what a reboot may take; absent where nobody says and the user has no such folder.
+    pub runtime_dir: Option<PathBuf>,
+    /// What becomes of child processes where the kernel lacks a part of the sandbox.
+    pub sandbox: SandboxMode,
     /// What is logged.
     pub log_level: tracing::Level,
     /// How it is logged.
@@ -46,6 +50,15 @@ pub enum Collect {
     All,
     /// Those that a table names.
     Named,
+}
+
+/// What becomes of child processes where the kernel lacks a part of the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// What is there is drawn, and what is lacking is told.
+    Available,
+    /// None is started.
+    Require,
 }
 
 /// How is logged.
@@ -116,15 +129,34 @@ impl AgentSettings {
             },
             strict: settings.is_on("strict"),
             state_dir: settings.text("state_dir").map_or_else(|| state_dir(environment), PathBuf::from),
+            runtime_dir: settings.text("runtime_dir").map(PathBuf::from).or_else(|| runtime_dir(environment)),
+            sandbox: if word("sandbox") == "require" { SandboxMode::Require } else { SandboxMode::Available },
             log_level: word("log.level").parse().unwrap_or(tracing::Level::INFO),
             log_format: if word("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
         }
     }
 }
 
+/// A variable that says something.
+fn variable(environment: &Environment, name: &str) -> Option<PathBuf> {
+    environment.variables.get(name).filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+/// The runtime folder where none is set. What a login session starts may carry an `INVOCATION_ID` too, and then has the user's
+/// own folder; a service of the system has none. `RUNTIME_DIRECTORY` is not asked: who has another folder there can write
+/// `runtime_dir = "${RUNTIME_DIRECTORY}"`.
+fn runtime_dir(environment: &Environment) -> Option<PathBuf> {
+    let system = || PathBuf::from("/run/perfwatch");
+    if environment.is_root {
+        return Some(system());
+    }
+    let own = variable(environment, "XDG_RUNTIME_DIR").map(|folder| folder.join("perfwatch"));
+    own.or_else(|| variable(environment, "INVOCATION_ID").map(|_| system()))
+}
+
 /// The state folder where none is set. systemd tells a service by `INVOCATION_ID`.
 fn state_dir(environment: &Environment) -> PathBuf {
-    let variable = |name: &str| environment.variables.get(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| variable(environment, name);
     let system = || PathBuf::from("/var/lib/perfwatch");
     if environment.is_root || variable("INVOCATION_ID").is_some() {
         return system();
@@ -167,5 +199,19 @@ mod tests {
         assert_eq!(folder(false, &[("HOME", "/h"), ("INVOCATION_ID", "1")]), PathBuf::from("/var/lib/perfwatch"));
         assert_eq!(folder(false, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]), PathBuf::from("/s/perfwatch"));
         assert_eq!(folder(false, &[("HOME", "/h")]), PathBuf::from("/h/.local/state/perfwatch"));
+    }
+
+    #[test]
+    fn runtime_folder_is_the_systems_for_root_and_services_and_the_sessions_own_for_others() {
+        let folder = |is_root, pairs: &[(&str, &str)]| {
+            let variables = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+            runtime_dir(&Environment { variables, is_root, broken: Vec::new() })
+        };
+        let session = ("XDG_RUNTIME_DIR", "/run/user/1000");
+        assert_eq!(folder(true, &[session]), Some(PathBuf::from("/run/perfwatch")));
+        assert_eq!(folder(false, &[("INVOCATION_ID", "1")]), Some(PathBuf::from("/run/perfwatch")));
+        assert_eq!(folder(false, &[session]), Some(PathBuf::from("/run/user/1000/perfwatch")));
+        assert_eq!(folder(false, &[session, ("INVOCATION_ID", "1")]), Some(PathBuf::from("/run/user/1000/perfwatch")));
+        assert_eq!(folder(false, &[("HOME", "/h"), ("XDG_RUNTIME_DIR", "")]), None);
     }
 }

@@ -4,18 +4,21 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use plugin_api::host_side::fault::{Origin, closest};
+use plugin_api::host_side::fault::{Fault, Origin, closest};
+use plugin_api::host_side::manifest::{Budget, MAX_READS, Read, ungranted};
 use plugin_api::host_side::names;
-use plugin_api::host_side::options::{OptionSpec, Settings, check, check_beside, declarations};
+use plugin_api::host_side::options::{OptionSpec, OptionValue, Settings, check, check_beside, declarations};
 use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::agent::Collect;
 use super::layers::read_secret;
-use super::plan::{Available, CollectorPlan, Planner, PluginPlan};
+use super::plan::{Allowance, Available, CollectorPlan, Isolation, Planner, PluginPlan};
 
 /// What `[collectors.NAME]` may hold beside `options`.
-pub static DECLARED: LazyLock<Vec<OptionSpec>> =
-    LazyLock::new(|| declarations(include_str!("declared/collector.toml")).expect("a test reads the declared keys"));
+pub static DECLARED: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+    let own = declarations(include_str!("declared/collector.toml")).expect("a test reads the declared keys");
+    own.into_iter().chain(Budget::declared()).collect()
+});
 
 /// The longest timeout that nobody asked for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,7 +51,7 @@ impl Planner<'_> {
             used.extend(left_out.plugins.iter().chain(&left_out.collectors).cloned());
             for name in &left_out.collectors {
                 let why = format!("its table in {} is left out, as that file is at fault", left_out.path);
-                let failed = self.planned(name.clone(), Settings::default(), Err(why));
+                let failed = self.planned(name.clone(), Settings::default(), Vec::new(), Err(why));
                 collectors.retain(|collector: &CollectorPlan| collector.name != *name);
                 collectors.push(failed);
                 taken.push(name.clone());
@@ -69,10 +72,29 @@ impl Planner<'_> {
         }
         let plugin = self.plugin(&entry.key, &settings).map(|available| {
             let options = self.options(&available, entry, table);
-            PluginPlan { path: available.path, manifest: available.manifest, options }
+            PluginPlan { path: available.path, manifest: available.manifest, options, bundled: available.bundled }
         });
+        let grants = self.grants(table, &settings);
         let runs = settings.is_on("enabled");
-        runs.then(|| self.planned(entry.key.clone(), settings, plugin))
+        runs.then(|| self.planned(entry.key.clone(), settings, grants, plugin))
+    }
+
+    /// `grant`, whose words the option vocabulary does not know.
+    fn grants(&mut self, table: &Table, settings: &Settings) -> Vec<Read> {
+        let Some(Data::Array(written)) = table.value("grant").map(|value| &value.data) else { return Vec::new() };
+        let mut grants = Vec::new();
+        // A list with something else than texts was told, and has no value.
+        for (text, value) in settings.texts("grant").into_iter().zip(written) {
+            if grants.len() == MAX_READS {
+                self.faults.push(Fault::new(value.origin, format!("more than {MAX_READS} entries in `grant`")));
+                break;
+            }
+            match Read::parse(text) {
+                Ok(read) => grants.push(read),
+                Err(fault) => self.faults.push(Fault { origin: value.origin, ..fault }),
+            }
+        }
+        grants
     }
 
     /// The plugin that a table means, or why it cannot be had.
@@ -159,20 +181,60 @@ impl Planner<'_> {
                 continue;
             }
             let options = self.checked_options(available, &Table::default(), Origin::default());
-            let (path, manifest) = (available.path.clone(), Arc::clone(&available.manifest));
-            let planned = Ok(PluginPlan { path, manifest, options });
-            let collector = self.planned(plugin.clone(), Settings::default(), planned);
+            let (path, manifest, bundled) =
+                (available.path.clone(), Arc::clone(&available.manifest), available.bundled);
+            let planned = Ok(PluginPlan { path, manifest, options, bundled });
+            let collector = self.planned(plugin.clone(), Settings::default(), Vec::new(), planned);
             collectors.push(collector);
         }
     }
 
-    /// With its times: its own, else the plugin's, else the agent's.
-    fn planned(&self, name: String, settings: Settings, plugin: Result<PluginPlan, String>) -> CollectorPlan {
+    /// With its times, its place and its budget: its own, else the plugin's, else the agent's.
+    fn planned(
+        &mut self,
+        name: String,
+        settings: Settings,
+        grants: Vec<Read>,
+        plugin: Result<PluginPlan, String>,
+    ) -> CollectorPlan {
         let likes = plugin.as_ref().ok().map(|plugin| &plugin.manifest.plugin);
         let interval = settings.duration("interval").or(likes.and_then(|likes| likes.interval));
         let interval = interval.unwrap_or(self.agent.interval);
         let timeout = settings.duration("timeout").or(likes.and_then(|likes| likes.timeout));
         let timeout = timeout.unwrap_or_else(|| (interval * 4 / 5).min(DEFAULT_TIMEOUT));
-        CollectorPlan { name, interval, timeout, required: settings.is_on("required"), plugin, settings }
+        let written = settings.text("isolation").and_then(Isolation::named);
+        let of_plugin = || plugin.as_ref().map_or(Isolation::Process, |plugin| plugin.isolation());
+        let isolation = written.unwrap_or_else(of_plugin);
+        // Whoever runs the agent decides, also above what the plugin thinks that it needs.
+        let allowance =
+            Allowance::of(Budget::of(&settings).or(likes.map_or_else(Budget::default, |likes| likes.budget)));
+        if let Ok(plugin) = &plugin
+            && isolation != Isolation::None
+        {
+            self.notes.extend(ask(&name, plugin, &grants));
+        }
+        CollectorPlan {
+            name,
+            interval,
+            timeout,
+            required: settings.is_on("required"),
+            isolation,
+            isolation_written: written.is_some(),
+            allowance,
+            grants,
+            plugin,
+            settings,
+        }
     }
+}
+
+/// What the operator may want to grant: the plugin asks for it, and it is not granted.
+fn ask(collector: &str, plugin: &PluginPlan, grants: &[Read]) -> Option<String> {
+    let left = ungranted(&plugin.manifest.plugin.reads, &plugin.options, grants, plugin.bundled);
+    let asked = left.iter().map(Read::to_string).collect::<Vec<_>>().join(", ");
+    let whole = grants.iter().chain(&left).map(|read| OptionValue::Text(read.to_string())).collect();
+    let line = OptionValue::List(whole).toml();
+    (!left.is_empty()).then(|| {
+        format!("collector {collector}: asks for {asked}, which is not granted; to grant it, in [collectors.{collector}]: grant = {line}")
+    })
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::host_side::fault::{Fault, Origin, Sources};
-use plugin_api::host_side::manifest::Manifest;
-use plugin_api::host_side::options::Settings;
+use plugin_api::host_side::frame::Limits;
+use plugin_api::host_side::manifest::{
+    Budget, DEFAULT_CPU, DEFAULT_DESCRIPTORS, DEFAULT_MEMORY, Manifest, Read, ReadKind,
+};
+use plugin_api::host_side::options::{OptionValue, Settings};
 use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::LeftOut;
@@ -32,6 +35,8 @@ pub struct Available {
     pub path: PathBuf,
     /// What it declares.
     pub manifest: Arc<Manifest>,
+    /// Whether it came with the agent.
+    pub bundled: bool,
 }
 
 /// A library that should be a plugin and cannot be had.
@@ -81,10 +86,111 @@ pub struct CollectorPlan {
     pub timeout: Duration,
     /// Whether the agent is not to start without it.
     pub required: bool,
+    /// Where it runs.
+    pub isolation: Isolation,
+    /// Whether that is the operator's own word.
+    pub isolation_written: bool,
+    /// What one reading may cost.
+    pub allowance: Allowance,
+    /// What the operator grants it beside what needs no grant.
+    pub grants: Vec<Read>,
     /// What it runs, or why there is nothing to run.
     pub plugin: Result<PluginPlan, String>,
     /// The checked keys of its table; empty where it has none.
     pub settings: Settings,
+}
+
+/// Where a collector runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the agent.
+    None,
+    /// In a child process of its own.
+    Process,
+    /// In a child process, and in the agent once it has proved itself.
+    Auto,
+}
+
+impl Isolation {
+    /// Where a plugin runs that nobody says anything of. What may start programs is kept apart even where it came with the agent.
+    #[must_use]
+    pub fn of(manifest: &Manifest, bundled: bool) -> Isolation {
+        if bundled && !may_exec(manifest) { Isolation::None } else { Isolation::Process }
+    }
+
+    /// The word of a config.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Isolation::None => "none",
+            Isolation::Process => "process",
+            Isolation::Auto => "auto",
+        }
+    }
+
+    pub(super) fn named(word: &str) -> Option<Isolation> {
+        [Isolation::None, Isolation::Process, Isolation::Auto].into_iter().find(|isolation| isolation.word() == word)
+    }
+}
+
+/// Whether a plugin asks to start programs.
+#[must_use]
+pub fn may_exec(manifest: &Manifest) -> bool {
+    manifest.plugin.reads.iter().any(|read| read.kind == ReadKind::Exec)
+}
+
+/// What one reading may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Bytes of memory, in a child process.
+    pub memory: u64,
+    /// Open descriptors, in a child process.
+    pub descriptors: u32,
+    /// What it may hold.
+    pub limits: Limits,
+}
+
+impl Allowance {
+    /// What a budget says, and the defaults for the rest.
+    #[must_use]
+    pub fn of(budget: Budget) -> Allowance {
+        let otherwise = Limits::default();
+        Allowance {
+            cpu: budget.cpu.unwrap_or(DEFAULT_CPU),
+            memory: budget.memory.unwrap_or(DEFAULT_MEMORY),
+            descriptors: budget.descriptors.unwrap_or(DEFAULT_DESCRIPTORS),
+            limits: Limits {
+                rows: budget.rows.unwrap_or(otherwise.rows),
+                cells: budget.cells.unwrap_or(otherwise.cells),
+                text: budget.text.unwrap_or(otherwise.text),
+                ..otherwise
+            },
+        }
+    }
+}
+
+impl Allowance {
+    /// Each word of a budget, and what it is.
+    #[must_use]
+    pub fn words(&self) -> [(&'static str, OptionValue); 6] {
+        let integer = |number: u32| OptionValue::Integer(i64::from(number));
+        [
+            ("cpu", OptionValue::Duration(self.cpu)),
+            ("memory", OptionValue::Size(self.memory)),
+            ("descriptors", integer(self.descriptors)),
+            ("rows", integer(self.limits.rows)),
+            ("cells", integer(self.limits.cells)),
+            ("text", OptionValue::Size(u64::from(self.limits.text))),
+        ]
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Allowance {
+        Allowance::of(Budget::default())
+    }
 }
 
 /// What a collector runs.
@@ -96,6 +202,16 @@ pub struct PluginPlan {
     pub manifest: Arc<Manifest>,
     /// Its checked options; [`Settings::json`] is the text that crosses to it.
     pub options: Settings,
+    /// Whether it came with the agent.
+    pub bundled: bool,
+}
+
+impl PluginPlan {
+    /// Where it runs where nobody says anything.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        Isolation::of(&self.manifest, self.bundled)
+    }
 }
 
 /// One sink.

@@ -7,7 +7,7 @@ use plugin_api::host_side::options::{OptionValue, Settings};
 
 use super::Config;
 use super::layers::{SHIPPED, SHIPPED_NAME};
-use super::plan::{CollectorPlan, Plan, SinkKind, SinkPlan};
+use super::plan::{Allowance, CollectorPlan, Plan, PluginPlan, SinkKind, SinkPlan};
 
 /// The shipped config, as `config default` prints it.
 #[must_use]
@@ -87,8 +87,14 @@ impl Page<'_> {
         }
         let likes = collector.plugin.as_ref().ok().map(|plugin| &plugin.manifest.plugin);
         let mut given = collector.settings.clone();
-        given.list.retain(|setting| !matches!(setting.name.as_str(), "interval" | "timeout"));
+        given.list.retain(|setting| {
+            !matches!(setting.name.as_str(), "interval" | "timeout") && !setting.name.starts_with("budget.")
+        });
         self.settings("", &given);
+        if collector.plugin.is_ok() && !collector.isolation_written {
+            // A comment, as a word of the operator's would be stronger than this default.
+            self.line("# isolation", &format!("{:?}", collector.isolation.word()), "default");
+        }
         self.time(
             collector,
             "interval",
@@ -104,7 +110,24 @@ impl Page<'_> {
             "default",
         );
         if let Ok(plugin) = &collector.plugin {
+            self.budget(collector, plugin);
             self.settings("options.", &plugin.options);
+        }
+    }
+
+    /// A budget, of which each word may be the table's, the plugin's or the agent's.
+    fn budget(&mut self, collector: &CollectorPlan, plugin: &PluginPlan) {
+        let of_plugin = Allowance::of(plugin.manifest.plugin.budget).words();
+        let otherwise = Allowance::default().words();
+        for (at, (word, value)) in collector.allowance.words().into_iter().enumerate() {
+            let name = format!("budget.{word}");
+            let given = collector.settings.list.iter().find(|setting| setting.name == name);
+            let origin = match given {
+                Some(setting) => self.origin(setting.origin),
+                None if of_plugin[at] != otherwise[at] => "the plugin".to_owned(),
+                None => "default".to_owned(),
+            };
+            self.line(&name, &value.toml(), &origin);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plugin_api::host_side::manifest::{Condition, Contract, Manifest, Metric, PluginInfo, Table};
+use plugin_api::host_side::manifest::{Budget, Condition, Contract, Manifest, Metric, PluginInfo, Table};
 use plugin_api::host_side::shape::Shape;
 
 /// The schema of one collector. Made once; every section of the collector shares it.
@@ -54,7 +54,7 @@ impl Schema {
             licence: None,
             interval: None,
             timeout: None,
-            budget: None,
+            budget: Budget::default(),
             reads: Vec::new(),
         };
         let (options, metrics, tables) = (Vec::new(), Vec::new(), Vec::new());

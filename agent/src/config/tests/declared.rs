@@ -5,7 +5,7 @@ use std::time::Duration;
 use plugin_api::host_side::options::{Presence, declarations};
 use plugin_api::host_side::tree::{Data, Table, parse};
 
-use super::super::agent::{self, Collect, LogFormat, Offset};
+use super::super::agent::{self, Collect, LogFormat, Offset, SandboxMode};
 use super::super::{collectors, layers, sinks};
 use super::*;
 
@@ -90,6 +90,7 @@ fn with_no_file_at_all_everything_found_runs_to_standard_output() {
         (agent.collect, agent.log_level, agent.log_format),
         (Collect::All, tracing::Level::INFO, LogFormat::Text)
     );
+    assert_eq!((agent.sandbox, agent.runtime_dir), (SandboxMode::Available, None));
     assert_eq!((agent.host_root.as_path(), agent.hostname, agent.labels), (path("/"), None, vec![]));
 }
 
@@ -107,5 +108,7 @@ fn examples_are_accepted_and_the_unit_uses_the_one_for_servers() {
     assert!(
         unit.contains("\nExecStart=/usr/bin/perfwatch run -c /etc/perfwatch/server.toml\n")
             && unit.contains("\nType=exec\n")
+            && unit.contains("\nRuntimeDirectory=perfwatch\n")
+            && unit.contains("\nRuntimeDirectoryPreserve=yes\n")
     );
 }

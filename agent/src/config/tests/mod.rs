@@ -72,7 +72,7 @@ fn available(path: &str, name: &str, rest: &str) -> Available {
          [metrics.a]\nunit = \"1\"\ndescription = \"a\"\n"
     );
     let manifest = Manifest::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}"));
-    Available { path: PathBuf::from(path), manifest: Arc::new(manifest) }
+    Available { path: PathBuf::from(path), manifest: Arc::new(manifest), bundled: path.starts_with("/lib/") }
 }
 
 /// cpu; network with two options; slow, which likes to be read every minute; needy, which needs an option; another at a path; and

@@ -6,7 +6,7 @@ use super::super::schema::schema;
 use super::super::show::{default_text, show};
 use super::*;
 
-const TEXT: &str = "[agent]\ninterval = \"2s\"\nlabels = { env = \"prod\", \"a b\" = \"$${x}\" }\n[collectors.network]\ntimeout = \"1s\"\n\
+const TEXT: &str = "[agent]\ninterval = \"2s\"\nlabels = { env = \"prod\", \"a b\" = \"$${x}\" }\n[collectors.network]\ntimeout = \"1s\"\nbudget.rows = 50\ngrant = [\"tcp:1\"]\n\
                     options = { token = \"hunter2\" }\n[collectors.ups]\n[sinks.out]\ntype = \"stdout\"\n";
 
 fn shown(origins: bool) -> String {
