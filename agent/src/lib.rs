@@ -10,6 +10,7 @@ pub mod harmless;
 pub mod log;
 pub mod own;
 pub mod plugin;
+pub mod record;
 pub mod schedule;
 pub mod setup;
 pub mod sink;

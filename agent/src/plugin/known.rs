@@ -11,12 +11,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, error, fmt};
+use std::{env, error, fmt, io};
 
 use plugin_api::abi::MANIFEST_SECTION;
 use plugin_api::host_side::fault::{Sources, render_all};
 use plugin_api::host_side::manifest::Manifest;
 
+use super::digest::Sha256;
 use super::elf::{Elf, ElfError};
 use super::open::{self, Identity, Inode, OpenError, Opened};
 use super::seal::{self, SealError};
@@ -124,6 +125,14 @@ impl Known {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.opened.identity
+    }
+
+    /// The digest of the file that was checked, whatever lies at its path by now. Reads all of it: for the few of which something is on record.
+    ///
+    /// # Errors
+    /// It cannot be read, or is shorter than it was.
+    pub fn sha256(&self) -> io::Result<Sha256> {
+        Sha256::of(&self.opened.file, self.opened.identity.size)
     }
 
     /// What the dynamic loader is to map: the file itself where it came with the agent, else a sealed copy, in memory or, where that is
@@ -374,6 +383,19 @@ mod tests {
         fs::write(folder.path().join("new"), "new").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
         assert_eq!(bytes(known.loadable(&Authority::of_this_agent(), folder.path()).unwrap()), before);
+    }
+
+    #[test]
+    fn digest_is_of_the_file_that_was_checked_and_not_of_what_took_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = library(folder.path(), manifest("ups"));
+        let known = Known::read(&path, &Bundled::default()).unwrap();
+        let before = known.sha256().unwrap();
+        fs::write(folder.path().join("new"), "new").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_eq!(known.sha256().unwrap(), before);
+        library(folder.path(), manifest("usv"));
+        assert_ne!(Known::read(&path, &Bundled::default()).unwrap().sha256().unwrap(), before);
     }
 
     #[test]

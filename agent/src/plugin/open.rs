@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt, fs, io};
 
 use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
 
 /// A file or a folder by what it is, however it is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Inode {
     /// `st_dev` of stat(2).
     pub device: u64,
@@ -40,8 +41,9 @@ impl From<&fs::Metadata> for Inode {
     }
 }
 
-/// A state of a file: another one means that it was replaced or written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A state of a file: another one means that it was replaced or written. Without the time of the last change of status (ctime), which a
+/// backup or a package manager moves by linking to the file or by setting its mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Which file.
     pub inode: Inode,
