@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod assemble;
+pub mod child;
 pub mod cli;
 pub mod config;
 pub mod embed;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::fault::{Fault, Origin};
 use super::super::keys::Keys;
 use super::super::options::{OptionType, OptionValue, Scalar, Settings};
@@ -15,7 +17,7 @@ use super::kernel::{CAPABILITIES, NETLINK};
 pub const MAX_READS: usize = 256;
 
 /// One thing that a plugin reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     /// What it is.
     pub kind: ReadKind,
@@ -24,7 +26,7 @@ pub struct Read {
 }
 
 /// What a plugin reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadKind {
     /// `/path`: a file or folder under the host's roots.
     Path,
