@@ -13,6 +13,7 @@ mod jsonb;
 mod libraries;
 mod live;
 mod mocked;
+mod record;
 mod replaced;
 mod schedule;
 mod signals;

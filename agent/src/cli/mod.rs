@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod once;
 mod plugins;
+mod release;
 mod run;
 mod schema;
 

@@ -16,7 +16,7 @@ use crate::setup::Setup;
 /// What plugins there are, and what one declares
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Plugins {
-    /// List the plugins that are found, and what uses them
+    /// List the plugins that are found, what uses them, and which are held in a child for what they did
     #[command(after_help = "Example: perfwatch plugins list")]
     List,
     /// Show what a plugin declares, without running its code
@@ -27,6 +27,12 @@ pub(super) enum Plugins {
         /// A library, or the name of a plugin that is found
         file: PathBuf,
     },
+    /// Let a plugin run in the agent again that is held in a child for what it did, from the next start
+    #[command(after_help = "Example: perfwatch plugins release ups && systemctl restart perfwatch")]
+    Release {
+        /// The plugin, or a collector of it
+        name: String,
+    },
 }
 
 pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
@@ -36,6 +42,7 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
             Err(code) => code,
         },
         Plugins::Inspect { file } => inspect(invocation, file),
+        Plugins::Release { name } => super::release::release(invocation, name),
     }
 }
 
@@ -65,6 +72,7 @@ fn list(setup: &Setup) -> u8 {
         let [a, b, c, d] = widths;
         line(&mut text, format_args!("{name:a$}  {version:b$}  {uses:c$}  {path:d$}  {about}"));
     }
+    text.push_str(&super::release::held(setup));
     let printed = print(&text);
     super::remark(setup);
     printed
