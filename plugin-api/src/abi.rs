@@ -217,7 +217,7 @@ impl RawFrame {
 
 /// An error of a constructor.
 #[repr(C)]
-#[derive(StableAbi)]
+#[derive(Debug, StableAbi)]
 pub struct RawError {
     /// An [`crate::ErrorKind`].
     pub kind: u32,

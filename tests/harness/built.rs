@@ -44,10 +44,15 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the project")
 }
 
-type Paths = BTreeMap<String, PathBuf>;
+/// Paths of what cargo built, by the name of its target.
+pub type Paths = BTreeMap<String, PathBuf>;
 
 /// Programs and libraries of a workspace, in the profile of this very test.
-fn build(manifest: &Path, arguments: &[&str]) -> (Paths, Paths) {
+///
+/// # Panics
+/// It does not compile.
+#[must_use]
+pub fn build(manifest: &Path, arguments: &[&str]) -> (Paths, Paths) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--workspace", "--message-format=json-render-diagnostics", "--manifest-path"]);

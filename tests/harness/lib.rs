@@ -13,7 +13,7 @@ mod site;
 use std::time::Duration;
 
 pub use allocations::Allocations;
-pub use built::{Built, built, root};
+pub use built::{Built, Paths, build, built, root};
 pub use golden::{golden, pretty};
 pub use running::{Finished, Running};
 pub use site::Site;

@@ -1,0 +1,142 @@
+//! The plugin's half of the door: what [`perfwatch_plugin!`](crate::perfwatch_plugin) puts into a library.
+//!
+//! Every entry is guarded here, on the plugin's side: a panic that left a library would end the host. It becomes an
+//! error of kind `PANICKED`, its payload is forgotten (its own drop may panic), and the instance is not called again.
+//! An error is put into words behind the guard too: its causes are the plugin's own types, and so is their code.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
+use abi_stable::prefix_type::PrefixTypeTrait;
+use abi_stable::std_types::{RResult, RStr};
+
+use crate::abi::{
+    CollectorObject, HostObject, PluginModule, PluginModuleRef, RawCollector, RawCollector_TO, RawError, RawFrame,
+};
+use crate::{Collector, Error, ErrorKind, Host, Recorder, Schema};
+
+/// What a library exports under [`crate::abi::MODULE_SYMBOL`].
+pub type Header = LibHeader;
+
+/// The header of a library whose collector is `C`.
+pub const fn header<C: Collector>() -> Header {
+    // SAFETY: `module::<C>` is a loader of `PluginModuleRef`, the same type that the header is made for.
+    unsafe { LibHeader::from_constructor::<PluginModuleRef>(load::<C>, CheckTypeLayout::Yes) }
+}
+
+extern "C" fn load<C: Collector>() -> RootModuleResult {
+    __call_root_module_loader(module::<C>)
+}
+
+/// The root module of a collector. A test kit calls it without a library.
+pub fn module<C: Collector>() -> PluginModuleRef {
+    PluginModule { create: create::<C> }.leak_into_prefix()
+}
+
+extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
+    let made = behind_guard(|| {
+        let options = serde_json::from_str(options.as_str())
+            .map_err(|cause| Error::failed("could not read the options into the collector's Options: their types in Rust differ from those in plugin.toml (a duration is an options::Duration, a size an options::Size)").because(cause))?;
+        let object = Arc::new(host);
+        C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
+    });
+    match made {
+        Ok(collector) => RResult::ROk(guarded(collector)),
+        Err((kind, message)) => RResult::RErr(RawError { kind: kind.0, message: message.into() }),
+    }
+}
+
+/// A collector behind the guard.
+pub fn guarded<C: Collector>(collector: C) -> CollectorObject {
+    RawCollector_TO::from_value(Guarded { collector: Some(collector) }, abi_stable::erased_types::TD_Opaque)
+}
+
+/// A collector that is never called again once it has panicked.
+struct Guarded<C: Collector> {
+    collector: Option<C>,
+}
+
+impl<C: Collector> RawCollector for Guarded<C> {
+    fn collect(&mut self, frame: &mut RawFrame) {
+        let Some(collector) = &mut self.collector else {
+            return fail(frame, ErrorKind::PANICKED, "not called again after it panicked");
+        };
+        match behind_guard(|| collector.collect(&mut Recorder::new(frame))) {
+            Ok(()) => frame.outcome = ErrorKind::NONE.0,
+            Err((kind, message)) => {
+                fail(frame, kind, &message);
+                if kind == ErrorKind::PANICKED {
+                    // What a panic left half done is not run again, but it gives back its descriptors: a collector that
+                    // panics is made anew at each try, for as long as the agent runs.
+                    let_go(self.collector.take());
+                }
+            }
+        }
+    }
+}
+
+impl<C: Collector> Drop for Guarded<C> {
+    fn drop(&mut self) {
+        let_go(self.collector.take());
+    }
+}
+
+fn let_go<C: Collector>(collector: Option<C>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(collector))) {
+        std::mem::forget(payload);
+    }
+}
+
+/// Runs a plugin's code and puts what went wrong into words.
+fn behind_guard<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, (ErrorKind, String)> {
+    let worded = || run().map_err(|error| (error.kind(), error.chain()));
+    catch_unwind(AssertUnwindSafe(worded)).unwrap_or_else(|payload| Err((ErrorKind::PANICKED, said(payload))))
+}
+
+fn fail(frame: &mut RawFrame, kind: ErrorKind, message: &str) {
+    frame.outcome = kind.0;
+    frame.message = frame.push_text(message.as_bytes()).unwrap_or_default();
+}
+
+fn said(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let text = format!("panicked: {}", text.unwrap_or("without a message"));
+    std::mem::forget(payload);
+    text
+}
+
+/// Makes a library a plugin: embeds the `plugin.toml` beside its `Cargo.toml` and exports the collector. Once a library, at
+/// its root; a library has one collector, and may be used by several tables of a config.
+///
+/// ```text
+/// perfwatch_plugin!(Memory);
+/// ```
+///
+/// It does not compile with `panic = "abort"`, under which a panic could not be caught. A crate that uses it may still
+/// `#![forbid(unsafe_code)]`.
+#[macro_export]
+macro_rules! perfwatch_plugin {
+    ($collector:ty) => {
+        const _: () = {
+            assert!(
+                cfg!(panic = "unwind"),
+                "a plugin needs panic = \"unwind\": the guard cannot catch a panic that aborts"
+            );
+
+            const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));
+
+            #[used]
+            #[unsafe(link_section = ".perfwatch")]
+            static SECTION: [u8; MANIFEST.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));
+
+            #[unsafe(no_mangle)]
+            static perfwatch_contract: u32 = $crate::CONTRACT;
+
+            #[unsafe(no_mangle)]
+            static perfwatch_module: $crate::export::Header = $crate::export::header::<$collector>();
+        };
+    };
+}
