@@ -1,0 +1,295 @@
+//! A child's life: it loads its one library inside the sandbox, answers requests, and ends with its socket.
+//!
+//! Promises: nothing of the agent's reaches the plugin, and every way in which this can fail ends the process or is the
+//! answer to a request. What keeps it from making the collector is such an answer, in words, so that the collector's
+//! section says it; a process that died of it would only be started again.
+#![forbid(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plugin_api::host_side::door::{Failure, Instance, Module};
+use plugin_api::host_side::frame::{Frame, Limits};
+use plugin_api::host_side::manifest::Manifest;
+use plugin_api::host_side::roots::{HostHandle, Roots};
+use plugin_api::{ErrorKind, Level};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::line::LINES_MAX;
+use super::wire::{self, HEAD_BYTES, SetUp, Taken};
+use super::{Policy, descriptors};
+use crate::assemble::chain;
+use crate::plugin::elf::Elf;
+use crate::plugin::{library, open};
+use crate::snapshot::{Mono, Wall};
+
+/// Descriptors that a child has without its plugin: three standard ones, the socket, the library, and two by which it looks
+/// at itself.
+pub const OWN_DESCRIPTORS: u32 = 7;
+
+/// The exit codes of sysexits.h, for who looks at why a child has ended.
+mod code {
+    pub(super) const OK: u8 = 0;
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const SOFTWARE: u8 = 70;
+}
+
+/// Lives, and gives the exit code.
+pub(super) fn live() -> u8 {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => code::OK,
+        Ok(Err(why)) => {
+            // Where standard error cannot be written, the exit code is all there is to tell.
+            let _ = writeln!(io::stderr(), "perfwatch: a child process could not begin: {why}");
+            code::USAGE
+        }
+        // The hook has said it.
+        Err(_) => code::SOFTWARE,
+    }
+}
+
+fn run() -> Result<(), String> {
+    let (socket, library) = descriptors::take().map_err(|cause| cause.to_string())?;
+    // Before the agent's number is looked at, so that it cannot die unseen in between.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| errno.to_string())?;
+    let socket = Arc::new(UnixStream::from(socket));
+    let set_up = set_up(&socket)?;
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid());
+    if parent != i32::try_from(set_up.agent).ok() {
+        return Ok(());
+    }
+    let name = CString::new(set_up.name.as_str()).map_err(|cause| cause.to_string())?;
+    rustix::thread::set_name(&name).map_err(|errno| errno.to_string())?;
+    let voice = Arc::new(Voice::new(Arc::clone(&socket), &set_up.log_level)?);
+    let itself = Itself::open();
+    let collector = Collector::load(&set_up, library, &voice);
+    serve(&socket, &voice, itself, collector, &set_up)
+}
+
+fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {
+    let mut head = [0; HEAD_BYTES];
+    let by_hand = |cause| format!("no agent has started this: {cause}");
+    socket.read_exact(&mut head).map_err(by_hand)?;
+    let mut body = vec![0; wire::set_up_head(head)?];
+    socket.read_exact(&mut body).map_err(by_hand)?;
+    wire::set_up_from(&body)
+}
+
+fn serve(
+    mut socket: &UnixStream,
+    voice: &Voice,
+    itself: Itself,
+    mut collector: Result<Collector, String>,
+    set_up: &SetUp,
+) -> Result<(), String> {
+    let mut frame = Frame::new(limits(set_up));
+    let mut cpu = Duration::ZERO;
+    let mut request = wire::request(wire::Request { number: 0, time_left: Duration::ZERO });
+    loop {
+        match socket.read_exact(&mut request) {
+            Ok(()) => {}
+            // The agent has let go of it, or ended.
+            Err(_) => return Ok(()),
+        }
+        let asked = wire::request_from(request)?;
+        let (at, at_mono) = (Wall(now(ClockId::Realtime)), Mono(now(ClockId::Monotonic)));
+        let made = match &mut collector {
+            Ok(collector) => collector.read(&mut frame, asked.time_left),
+            Err(why) => {
+                frame.fail(ErrorKind::FAILED, why);
+                false
+            }
+        };
+        let took = Mono(now(ClockId::Monotonic)).since(at_mono);
+        explain(&mut frame, &set_up.policy);
+        let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
+        let (memory, descriptors) = (itself.memory(), itself.descriptors());
+        let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory, descriptors, made };
+        if voice.answer(asked.number, &taken, &frame).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn limits(set_up: &SetUp) -> Limits {
+    let [rows, cells, text, notes] = set_up.limits;
+    Limits { rows, cells, text, notes }
+}
+
+/// Adds what would end a refusal to an error that is one.
+fn explain(frame: &mut Frame, policy: &Policy) {
+    if matches!(frame.outcome, ErrorKind::NONE | ErrorKind::UNAVAILABLE) {
+        return;
+    }
+    let message = String::from_utf8_lossy(frame.message()).into_owned();
+    if let Some(more) = policy.explain(&message) {
+        frame.fail(frame.outcome, &format!("{message}\n{more}"));
+    }
+}
+
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The plugin, loaded, and its collector while there is one.
+struct Collector {
+    module: Module,
+    host: HostHandle,
+    options: String,
+    scalars: usize,
+    instance: Option<Instance>,
+}
+
+impl Collector {
+    fn load(set_up: &SetUp, library: OwnedFd, voice: &Arc<Voice>) -> Result<Collector, String> {
+        let library = File::from(library);
+        let size = library.metadata().map_err(|cause| cause.to_string())?.len();
+        let elf = Elf::read(&library, size).map_err(|cause| chain(&cause))?;
+        let text = elf.manifest.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        // The agent has read the very same bytes.
+        let manifest = text.and_then(|text| Manifest::parse(text).ok()).ok_or("its manifest cannot be read")?;
+        let manifest = Arc::new(manifest);
+        // A captured host says so in a file, which the sandbox may well hide.
+        let roots = Arc::new(Roots::at(&set_up.host_root)?);
+        let path = open::self_path(library.as_fd());
+        let lacking = set_up.policy.draw(Some(library.as_fd())).map_err(|cause| chain(&cause))?;
+        // Open for good, as in the agent: the dynamic loader knows libraries by this name.
+        let _kept: i32 = library.into_raw_fd();
+        if !lacking.is_empty() {
+            voice.say(Level::Warn, &format!("the sandbox is not whole, this kernel lacks: {}", lacking.join("; ")));
+        }
+        let module = load(&path)?;
+        set_up.policy.narrow().map_err(|cause| chain(&cause))?;
+        let scalars = manifest.metrics.len();
+        let speaker = Arc::clone(voice);
+        let host = HostHandle::new(roots, manifest, Arc::new(move |level, text| speaker.say(level, text)));
+        Ok(Collector { module, host, options: set_up.options.clone(), scalars, instance: None })
+    }
+
+    /// Takes a reading into the frame, and tells whether it is the first of a new instance.
+    fn read(&mut self, frame: &mut Frame, time_left: Duration) -> bool {
+        let made = self.instance.is_none();
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => match self.module.create(&self.options, self.host.clone()) {
+                Ok(instance) => instance,
+                Err(Failure { kind, message }) => {
+                    // No reading is good without a collector.
+                    let kind = if kind == ErrorKind::NONE { ErrorKind::FAILED } else { kind };
+                    frame.fail(kind, &message);
+                    return false;
+                }
+            },
+        };
+        instance.collect_unchecked(frame, self.scalars, time_left);
+        // What panicked is not called again: the next request makes a new one.
+        if frame.outcome != ErrorKind::PANICKED {
+            self.instance = Some(instance);
+        }
+        made
+    }
+}
+
+fn load(path: &Path) -> Result<Module, String> {
+    library::load(path).map_err(|cause| chain(&cause))
+}
+
+/// What a process sees of itself, by descriptors that were opened before the sandbox was drawn.
+struct Itself {
+    memory: Option<File>,
+    descriptors: Option<File>,
+}
+
+impl Itself {
+    fn open() -> Itself {
+        let folder = rustix::fs::open("/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        Itself { memory: File::open("/proc/self/statm").ok(), descriptors: folder.ok().map(File::from) }
+    }
+
+    /// Resident bytes (proc_pid_statm(5), the second number); 0 where nobody knows.
+    fn memory(&self) -> u64 {
+        // Seven numbers of 20 digits at most.
+        let mut text = [0; 160];
+        let read = self.memory.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let pages = text[..read].split(u8::is_ascii_whitespace).nth(1).and_then(plugin_api::scan::u64);
+        pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
+    }
+
+    /// Open descriptors: the size of the folder, from Linux 6.2 on (proc_pid_fd(5)); 0 before.
+    fn descriptors(&self) -> u32 {
+        let size =
+            self.descriptors.as_ref().and_then(|folder| folder.metadata().ok()).map_or(0, |folder| folder.size());
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+}
+
+/// The child's end of the socket as far as it speaks, from any thread of the plugin.
+struct Voice {
+    level: Level,
+    speaking: Mutex<Speaking>,
+}
+
+struct Speaking {
+    socket: Arc<UnixStream>,
+    out: Vec<u8>,
+    /// Since the last answer.
+    lines: u32,
+    untold: u64,
+}
+
+impl Voice {
+    fn new(socket: Arc<UnixStream>, level: &str) -> Result<Voice, String> {
+        let level = match level.parse().map_err(|_| format!("no log has the level {level}"))? {
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warn,
+            tracing::Level::INFO => Level::Info,
+            _ => Level::Debug,
+        };
+        Ok(Voice { level, speaking: Mutex::new(Speaking { socket, out: Vec::new(), lines: 0, untold: 0 }) })
+    }
+
+    /// Sends a log line, or counts it.
+    fn say(&self, level: Level, text: &str) {
+        if level as u32 > self.level as u32 {
+            return;
+        }
+        let mut speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
+        if speaking.lines == LINES_MAX {
+            speaking.untold += 1;
+            return;
+        }
+        speaking.lines += 1;
+        // The agent has gone: the next request tells.
+        let _ = speaking.line(level, text);
+    }
+
+    fn answer(&self, number: u64, taken: &Taken, frame: &Frame) -> io::Result<()> {
+        let mut speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
+        if speaking.untold > 0 {
+            let text = format!("{} more log lines at one reading are not told", speaking.untold);
+            speaking.line(Level::Warn, &text)?;
+        }
+        (speaking.lines, speaking.untold) = (0, 0);
+        let speaking = &mut *speaking;
+        wire::reading_into(&mut speaking.out, number, taken, frame);
+        (&*speaking.socket).write_all(&speaking.out)
+    }
+}
+
+impl Speaking {
+    fn line(&mut self, level: Level, text: &str) -> io::Result<()> {
+        wire::line_into(&mut self.out, level, text);
+        (&*self.socket).write_all(&self.out)
+    }
+}
