@@ -11,11 +11,16 @@ use perfwatch::record::{Blame, Record, What};
 
 /// An agent with `mock`, which a collector of another name runs, and a record that says what its library did.
 fn site() -> Site {
+    isolated("auto")
+}
+
+fn isolated(isolation: &str) -> Site {
     let site = Site::new();
     let library = site.plugin("mock");
     site.write("script", "");
     let table = |name: &str| {
-        format!("[collectors.{name}]\nplugin = \"mock\"\noptions = {{ script = {:?} }}\n", site.path("script"))
+        let options = format!("options = {{ script = {:?} }}", site.path("script"));
+        format!("[collectors.{name}]\nplugin = \"mock\"\nisolation = \"{isolation}\"\n{options}\n")
     };
     site.config(&(table("ups") + &table("other")));
     blame(&site, &library, "ups");
@@ -37,6 +42,16 @@ fn list_says_why_a_plugin_is_held_in_a_child_and_what_ends_it() {
     let listed = site.output(["plugins", "list"]);
     let line = format!("mock: {WHY}; to end it: perfwatch plugins release mock");
     assert_eq!(listed.stdout.lines().last(), Some(&*line), "{listed}");
+}
+
+#[test]
+fn list_does_not_say_held_where_the_operator_said_where_it_runs() {
+    for isolation in ["none", "process"] {
+        let listed = isolated(isolation).output(["plugins", "list"]);
+        let why = WHY.strip_prefix("held in a child ").unwrap();
+        let line = format!("mock: on record {why}; its `isolation` holds all the same; to forget it: ");
+        assert!(listed.stdout.contains(&line), "{isolation}: {listed}");
+    }
 }
 
 #[test]

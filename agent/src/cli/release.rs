@@ -6,7 +6,9 @@ use std::io::ErrorKind;
 use plugin_api::host_side::fault::closest;
 
 use super::{Invocation, code, fail, print};
+use crate::config::plan::Isolation;
 use crate::harmless;
+use crate::plugin::known::Known;
 use crate::record::Record;
 use crate::setup::Setup;
 
@@ -50,6 +52,19 @@ fn nothing(setup: &Setup, record: &Record, name: &str) -> String {
     format!("no plugin and no collector is called `{name}`{meant}")
 }
 
+/// Whether the record says where any collector of this library runs: not where it runs in a child anyway, or in the agent by the
+/// operator's own word.
+fn obeys(setup: &Setup, known: &Known) -> bool {
+    setup.plan.collectors.iter().any(|collector| {
+        let obeys = match collector.isolation {
+            Isolation::None => !collector.isolation_written,
+            Isolation::Process => false,
+            Isolation::Auto => true,
+        };
+        obeys && collector.plugin.as_ref().is_ok_and(|plugin| plugin.path == known.path)
+    })
+}
+
 /// The plugins that are found and held in a child for what they did, a line each: why, since when, and what ends it.
 pub(super) fn held(setup: &Setup) -> String {
     let record = Record::read(&setup.plan.agent.state_dir);
@@ -63,12 +78,14 @@ pub(super) fn held(setup: &Setup) -> String {
             continue;
         }
         match known.sha256() {
-            Ok(library) => {
-                let line = |blame| {
-                    format!("{0}: held in a child {blame}; to end it: perfwatch plugins release {0}\n", known.name())
-                };
-                text.extend(record.blamed(library).map(line));
-            }
+            Ok(library) => text.extend(record.blamed(library).map(|blame| {
+                let (name, release) = (known.name(), "perfwatch plugins release");
+                if obeys(setup, known) {
+                    format!("{name}: held in a child {blame}; to end it: {release} {name}\n")
+                } else {
+                    format!("{name}: on record {blame}; its `isolation` holds all the same; to forget it: {release} {name}\n")
+                }
+            })),
             Err(cause) => {
                 fail(&format!("warning: could not read {}: {cause}", harmless::path(&known.path)));
             }
