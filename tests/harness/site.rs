@@ -104,6 +104,7 @@ impl Site {
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("PERFWATCH__AGENT__STATE_DIR", self.path("state"));
+        command.env("PERFWATCH__AGENT__RUNTIME_DIR", self.path("run"));
         command.env("PERFWATCH__AGENT__PLUGIN_DIRS", format!("[{:?}]", self.path("plugins")));
         command.env("PERFWATCH_CONFIG", self.path("perfwatch.toml"));
         command

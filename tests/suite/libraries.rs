@@ -95,6 +95,40 @@ fn inspect_and_check_run_no_code_of_a_plugin() {
 }
 
 #[test]
+fn inspect_list_and_check_say_where_a_plugin_runs_what_it_asks_for_and_how_to_grant_it() {
+    let site = Site::new();
+    fs::copy(&built().plugins["perfwatch_network"], site.path("plugins/libperfwatch_network.so")).unwrap();
+    let told = |arguments: &[&str]| {
+        let finished = site.output(arguments);
+        assert_eq!(finished.code(), 0, "{arguments:?}: {finished}");
+        (finished.stdout, finished.stderr)
+    };
+    let (inspected, _) = told(&["plugins", "inspect", "network"]);
+    for line in [
+        "\n  runs        in a child process: it does not come with the agent\n",
+        "\n  budget      cpu 50ms, memory 64MiB, descriptors 64, rows 10000, cells 100000, text 1MiB\n",
+        "\n  reads       /proc/net          files, granted to every plugin\n",
+        "\n  reads       netlink:sock_diag  a netlink family, for you to grant\n",
+        "\n# grant = [\"netlink:sock_diag\"]\n",
+    ] {
+        assert!(inspected.contains(line), "no {line} in {inspected}");
+    }
+    let place = |listed: &str| listed.lines().nth(1).unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(place(&told(&["plugins", "list"]).0), "process");
+    let note = "note: collector network: asks for netlink:sock_diag, which is not granted; to grant it, in [collectors.network]: \
+                grant = [\"netlink:sock_diag\"]\n";
+    assert_eq!(told(&["check"]).1, note);
+    site.config("[collectors.network]\ngrant = [\"netlink:sock_diag\"]\n");
+    assert_eq!(told(&["check"]).1, "");
+    fs::remove_file(site.path("plugins/libperfwatch_network.so")).unwrap();
+    site.bundled("network");
+    let (inspected, _) = told(&["plugins", "inspect", "network"]);
+    assert!(inspected.contains("\n  runs        in the agent: it comes with it\n"), "{inspected}");
+    assert!(!inspected.contains("for you to grant") && !inspected.contains("grant = "), "{inspected}");
+    assert_eq!(place(&told(&["plugins", "list"]).0), "none");
+}
+
+#[test]
 fn library_of_another_machine_can_be_inspected() {
     let site = Site::new();
     let finished = site.output(["plugins".as_ref(), "inspect".as_ref(), foreign(&site).as_os_str()]);

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
+mod asks;
 mod check;
 mod config;
 mod once;

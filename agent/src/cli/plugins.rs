@@ -7,7 +7,7 @@ use clap::Subcommand;
 use plugin_api::host_side::manifest::{Condition, Kind, Manifest, Metric, Source, ValueType};
 use plugin_api::host_side::options::{OptionSpec, OptionType, Presence, Scalar};
 
-use super::{Invocation, code, fail, print};
+use super::{Invocation, asks, code, fail, print};
 use crate::assemble::chain;
 use crate::harmless;
 use crate::plugin::known::{Bundled, Known, Origin};
@@ -47,30 +47,44 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
 }
 
 fn list(setup: &Setup) -> u8 {
-    let mut rows = vec![["NAME".into(), "VERSION".into(), "COLLECTORS".into(), "LIBRARY".into(), "ABOUT".into()]];
+    let mut rows = vec![[
+        "NAME".into(),
+        "VERSION".into(),
+        "COLLECTORS".into(),
+        "ISOLATION".into(),
+        "LIBRARY".into(),
+        "ABOUT".into(),
+    ]];
     for known in setup.found.plugins.iter().chain(&setup.at_paths) {
         let uses = setup
             .plan
             .collectors
             .iter()
             .filter(|collector| collector.plugin.as_ref().is_ok_and(|plugin| plugin.path == known.path));
-        let uses: Vec<_> = uses.map(|collector| collector.name.as_str()).collect();
+        let (uses, mut places): (Vec<_>, Vec<_>) =
+            uses.map(|collector| (collector.name.as_str(), collector.isolation.word())).unzip();
+        // One word where all are alike, else one each.
+        if places.windows(2).all(|pair| pair[0] == pair[1]) {
+            places.truncate(1);
+        }
+        let or_none = |words: Vec<&str>| if words.is_empty() { "-".into() } else { words.join(", ") };
         let plugin = &known.manifest.plugin;
         rows.push([
             plugin.name.clone(),
             plugin.version.clone().unwrap_or_else(|| "-".into()),
-            if uses.is_empty() { "-".into() } else { uses.join(", ") },
+            or_none(uses),
+            or_none(places),
             harmless::path(&known.path).to_string(),
             // On one line, whatever a stranger's manifest has in it.
             plugin.description.split_whitespace().collect::<Vec<_>>().join(" "),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
+    let widths = [width(0), width(1), width(2), width(3), width(4)];
     let mut text = String::new();
-    for [name, version, uses, path, about] in &rows {
-        let [a, b, c, d] = widths;
-        line(&mut text, format_args!("{name:a$}  {version:b$}  {uses:c$}  {path:d$}  {about}"));
+    for [name, version, uses, places, path, about] in &rows {
+        let [a, b, c, d, e] = widths;
+        line(&mut text, format_args!("{name:a$}  {version:b$}  {uses:c$}  {places:d$}  {path:e$}  {about}"));
     }
     text.push_str(&super::release::held(setup));
     let printed = print(&text);
@@ -124,8 +138,11 @@ fn describe(known: &Known) -> String {
     if let Err(error) = known.elf.runs_here() {
         fact("runs here", format!("no: {error}"));
     }
-    for read in &plugin.reads {
-        fact("reads", read.to_string());
+    let bundled = known.origin == Origin::Bundled;
+    fact("runs", asks::runs(manifest, bundled).into());
+    fact("budget", asks::budget(manifest));
+    for read in asks::reads(manifest, bundled) {
+        fact("reads", read);
     }
     metrics(&mut text, "metrics", &manifest.metrics);
     for table in &manifest.tables {
@@ -134,7 +151,7 @@ fn describe(known: &Known) -> String {
         metrics(&mut text, &title, &table.columns);
     }
     text.push_str("\nto configure it:\n\n");
-    configure(&mut text, manifest);
+    configure(&mut text, manifest, bundled);
     text
 }
 
@@ -174,8 +191,15 @@ fn when(conditions: &[Condition]) -> String {
 }
 
 /// A block to paste: every option with its default, those that must be given uncommented.
-fn configure(text: &mut String, manifest: &Manifest) {
+fn configure(text: &mut String, manifest: &Manifest, bundled: bool) {
     line(text, format_args!("[collectors.{}]", manifest.plugin.name));
+    if let Some(grant) = asks::grant(manifest, bundled) {
+        line(
+            text,
+            format_args!("# all that it asks for and does not get by itself; leave out what it is not to reach"),
+        );
+        line(text, format_args!("# {grant}"));
+    }
     if manifest.options.is_empty() {
         return;
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::plan::{Format, SinkKind};
+use plugin_api::host_side::frame::Limits;
+
+use super::super::agent::SandboxMode;
+use super::super::plan::{Allowance, CollectorPlan, Format, Isolation, SinkKind};
 use super::*;
 
 fn plan(text: &str) -> Plan {
@@ -101,4 +104,94 @@ fn settings_of_a_file_sink_are_told_as_they_cross() {
         "keep": {"total": 1_073_741_824, "files": 14, "age": 2_592_000_000_000_000u64}, "min_free": 0, "compress": "none", "mode": "0640",
     });
     assert_eq!(told, expected);
+}
+
+/// The plan with plugins from elsewhere that ask for more than files.
+fn asking(text: &str, rest: &str, bundled: bool) -> Result<Plan, String> {
+    let mut plugins = Plugins::default();
+    plugins.found.push(Available { bundled, ..available("/opt/libperfwatch_ups.so", "ups", rest) });
+    let refused = |refused: Refused| refused.to_string();
+    let mut config = Place::new(text).read().map_err(refused)?;
+    config.plan(&plugins, &|_, _| Ok(())).map_err(refused)
+}
+
+const ASKS: &str = "reads = [\"/proc/stat\", \"tcp:${options.port}\", \"netlink:route\"]\nbudget = { cpu = \"1ms\", rows = 7 }\n\
+                    [options.port]\ntype = \"integer\"\ndefault = 3493\ndescription = \"of upsd\"\n";
+
+fn asked(text: &str) -> (CollectorPlan, Vec<String>) {
+    let mut plan = asking(text, ASKS, false).unwrap_or_else(|told| panic!("{told}"));
+    (plan.collectors.remove(0), plan.notes)
+}
+
+#[test]
+fn what_comes_with_the_agent_runs_in_it_and_all_else_in_a_child() {
+    let of = |text: &str, rest: &str, bundled| {
+        let plan = asking(text, rest, bundled).unwrap();
+        (plan.collectors[0].isolation, plan.collectors[0].isolation_written)
+    };
+    assert_eq!(of("", ASKS, true), (Isolation::None, false));
+    assert_eq!(of("", ASKS, false), (Isolation::Process, false));
+    let exec = "reads = [\"exec:/usr/bin/upsc\"]";
+    assert_eq!(of("", exec, true), (Isolation::Process, false), "it asks to start programs");
+    for (word, isolation) in [("none", Isolation::None), ("process", Isolation::Process), ("auto", Isolation::Auto)] {
+        for bundled in [true, false] {
+            let text = format!("[collectors.ups]\nisolation = \"{word}\"\n");
+            assert_eq!(of(&text, exec, bundled), (isolation, true), "the operator decides");
+            assert_eq!(isolation.word(), word);
+        }
+    }
+    let two = "[collectors.a]\nplugin = \"ups\"\nisolation = \"none\"\n[collectors.b]\nplugin = \"ups\"\n";
+    let plan = asking(two, ASKS, false).unwrap();
+    assert_eq!(
+        plan.collectors.iter().map(|one| one.isolation).collect::<Vec<_>>(),
+        [Isolation::None, Isolation::Process]
+    );
+}
+
+#[test]
+fn budget_is_the_tables_else_the_plugins_else_the_default_word_by_word() {
+    let ms = Duration::from_millis;
+    let default = Allowance { cpu: ms(50), memory: 64 << 20, descriptors: 64, limits: Limits::default() };
+    assert_eq!((Allowance::default(), default.limits.rows), (default, 10_000));
+    assert_eq!(asking("", "", false).unwrap().collectors[0].allowance, default);
+    let limits = Limits { rows: 7, ..Limits::default() };
+    assert_eq!(asked("").0.allowance, Allowance { cpu: ms(1), limits, ..default });
+    let text =
+        "[collectors.ups]\nbudget = { cpu = \"2s\", memory = \"1GiB\", descriptors = 100, cells = 9, text = \"8B\" }\n";
+    let limits = Limits { rows: 7, cells: 9, text: 8, ..Limits::default() };
+    let expected = Allowance { cpu: ms(2000), memory: 1 << 30, descriptors: 100, limits };
+    assert_eq!(asked(text).0.allowance, expected, "the operator may also allow more than the plugin asks for");
+}
+
+#[test]
+fn what_is_asked_for_and_not_granted_is_told_with_the_line_that_grants_it() {
+    let (collector, notes) = asked("");
+    assert_eq!(collector.grants, []);
+    let expected = "collector ups: asks for tcp:3493, netlink:route, which is not granted; to grant it, in [collectors.ups]: \
+                    grant = [\"tcp:3493\", \"netlink:route\"]";
+    assert_eq!(notes, [expected]);
+    let (_, notes) = asked("[collectors.ups]\ngrant = [\"cap:bpf\", \"netlink:route\"]\n");
+    assert!(notes[0].ends_with("grant = [\"cap:bpf\", \"netlink:route\", \"tcp:3493\"]"), "{notes:?}");
+    let (collector, notes) = asked("[collectors.ups]\noptions.port = 1\ngrant = [\"netlink:route\"]\n");
+    let grants: Vec<String> = collector.grants.iter().map(ToString::to_string).collect();
+    assert_eq!((grants, notes), (vec!["netlink:route".to_owned()], vec![]), "the port stands in an option");
+    assert_eq!(asked("[collectors.ups]\nisolation = \"none\"\n").1, Vec::<String>::new(), "nothing is refused there");
+    assert_eq!(asking("", ASKS, true).unwrap().notes, Vec::<String>::new(), "it comes with the agent");
+}
+
+#[test]
+fn faulty_grant_in_a_drop_in_leaves_that_file_out() {
+    let place = Place::new("").and("a.toml", "[collectors.cpu]\ngrant = [\"tcp:x\"]\n");
+    let (config, plan) = place.plan().unwrap();
+    assert_eq!(config.left_out()[0].faults[0].message, "`tcp:x` cannot be read");
+    assert_eq!(plan.failed().map(|(collector, _)| collector.name.as_str()).collect::<Vec<_>>(), ["cpu"]);
+    let many = vec!["\"tcp:1\""; 257].join(", ");
+    let told = Place::new(&format!("[collectors.cpu]\ngrant = [{many}]\n")).plan().unwrap_err();
+    assert!(told.contains("more than 256 entries in `grant`"), "{told}");
+}
+
+#[test]
+fn sandbox_and_runtime_folder_are_as_they_are_written() {
+    let agent = plan("[agent]\nsandbox = \"require\"\nruntime_dir = \"/r\"\n").agent;
+    assert_eq!((agent.sandbox, agent.runtime_dir.as_deref()), (SandboxMode::Require, Some(path("/r"))));
 }

@@ -52,6 +52,9 @@ fn schema_knows_the_agents_keys_those_of_sinks_and_the_options_of_plugins() {
     assert_eq!(*at("/$defs/options/cpu/properties/per_core/default"), Json::from(true));
     assert_eq!(*at("/$defs/collector/allOf/1/if/properties/plugin/const"), Json::from("network"));
     assert_eq!(*at("/$defs/collector/properties/options/type"), Json::from("object"));
+    assert_eq!(*at("/$defs/collector/properties/isolation/enum"), serde_json::json!(["none", "process", "auto"]));
+    assert_eq!(*at("/$defs/collector/properties/budget/properties/rows/maximum"), Json::from(1_000_000));
+    assert_eq!(*at("/$defs/collector/properties/grant/items/type"), Json::from("string"));
     assert_eq!(
         *at("/properties/sinks/additionalProperties/allOf/1/then/required"),
         serde_json::json!(["type", "path"])

@@ -81,7 +81,8 @@ impl Read {
     }
 
     /// The targets with these options: none where an option has no value, one for each entry where it is a list. Those of a TCP
-    /// port are the port alone. What an option makes of a target that is none, such as a relative path, is left out.
+    /// port are the port alone. A path may be relative where an option gives it. What an option makes of a target that cannot
+    /// be one, such as a port of 0, is left out.
     #[must_use]
     pub fn targets(&self, options: &Settings) -> Vec<String> {
         if !self.target.contains(OPENS) {
@@ -89,7 +90,11 @@ impl Read {
         }
         let texts = filled(&self.target, options).into_iter();
         let texts = texts.filter_map(|text| if self.kind == ReadKind::Tcp { port(&text) } else { Some(text) });
-        texts.filter(|text| form(self.kind, text, false).is_ok()).collect()
+        let fine = |text: &String| match self.kind {
+            ReadKind::Path | ReadKind::Unix | ReadKind::Exec => !text.is_empty() && !text.contains('\0'),
+            kind => form(kind, text, false).is_ok(),
+        };
+        texts.filter(fine).collect()
     }
 
     /// The entries that this one of a manifest is with these options.

@@ -182,8 +182,10 @@ fn option_gives_a_port_as_a_number_an_address_or_a_url_and_what_it_spoils_is_lef
     assert_eq!(of("localhost:${options.o}", "7"), "7");
     let path = Read { kind: ReadKind::Path, target: "${options.o}/x".into() };
     assert_eq!(path.targets(&settings(&[("o", "/a")], &[])), ["/a/x"]);
-    assert_eq!(path.targets(&settings(&[("o", "a")], &[])), Vec::<String>::new(), "a relative path");
-    assert_eq!(path.targets(&settings(&[("o", "/a/../b")], &[])), Vec::<String>::new());
+    assert_eq!(path.targets(&settings(&[("o", "a")], &[])), ["a/x"]);
+    let device = Read { kind: ReadKind::Device, target: "${options.o}".into() };
+    assert_eq!(device.targets(&settings(&[("o", "/dev/kvm")], &[])), ["/dev/kvm"]);
+    assert_eq!(device.targets(&settings(&[("o", "/dev/../etc")], &[])), Vec::<String>::new());
     assert_eq!(path.with(&settings(&[("o", "/a")], &[])), [Read { kind: ReadKind::Path, target: "/a/x".into() }]);
     assert_eq!(path.options().collect::<Vec<_>>(), ["o"]);
 }
