@@ -183,7 +183,7 @@ fn what_is_asked_for_and_not_granted_is_told_with_the_line_that_grants_it() {
 fn faulty_grant_in_a_drop_in_leaves_that_file_out() {
     let place = Place::new("").and("a.toml", "[collectors.cpu]\ngrant = [\"tcp:x\"]\n");
     let (config, plan) = place.plan().unwrap();
-    assert_eq!(config.left_out()[0].faults[0].message, "`tcp:x` cannot be read");
+    assert_eq!(config.left_out()[0].faults[0].message, "`tcp:x` cannot be granted");
     assert_eq!(plan.failed().map(|(collector, _)| collector.name.as_str()).collect::<Vec<_>>(), ["cpu"]);
     let many = vec!["\"tcp:1\""; 257].join(", ");
     let told = Place::new(&format!("[collectors.cpu]\ngrant = [{many}]\n")).plan().unwrap_err();

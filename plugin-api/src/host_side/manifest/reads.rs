@@ -65,7 +65,7 @@ impl fmt::Display for Read {
 const OPENS: &str = "${options.";
 
 impl Read {
-    /// Reads one entry outside of a manifest, where no options are at hand to be filled in.
+    /// Reads one entry of the operator's `grant`, outside of a manifest, where no options are at hand to be filled in.
     ///
     /// # Errors
     /// What is wrong with it, and what is allowed; its origin is the caller's to set.
@@ -76,7 +76,7 @@ impl Read {
         }
         let (kind, target) = split(text)
             .and_then(|(kind, target)| form(kind, target, false).map(|()| (kind, target)))
-            .map_err(|wrong| wrong.fault(text, Origin::default()))?;
+            .map_err(|wrong| wrong.fault(text, "grant", "granted"))?;
         Ok(Read { kind, target: target.to_owned() })
     }
 
@@ -179,19 +179,22 @@ fn port(address: &str) -> Option<String> {
 
 /// Why a text is no entry.
 enum Wrong<'a> {
-    /// A word is in no vocabulary; a later contract may have it.
-    Word { what: &'static str, word: &'a str, known: Vec<&'static str> },
+    /// A word is in no vocabulary, of which `what` is the name but for that of the list itself; a later contract may have it.
+    Word { what: Option<&'static str>, word: &'a str, known: Vec<&'static str> },
     /// It has not the form of its kind.
     Form(&'static str),
 }
 
 impl Wrong<'_> {
-    fn fault(self, text: &str, origin: Origin) -> Fault {
+    /// `of` is the list that it stands in, and `done` what that is for; the origin is the caller's to set.
+    fn fault(self, text: &str, of: &str, done: &str) -> Fault {
+        let origin = Origin::default();
         match self {
             Wrong::Word { what, word, known } => {
-                Fault::new(origin, format!("unknown {what} `{word}`")).among(word, known)
+                Fault::new(origin, format!("unknown {} `{word}`", what.unwrap_or(&format!("word of {of}"))))
+                    .among(word, known)
             }
-            Wrong::Form(allowed) => Fault::new(origin, format!("`{text}` cannot be read")).allowed(allowed),
+            Wrong::Form(allowed) => Fault::new(origin, format!("`{text}` cannot be {done}")).allowed(allowed),
         }
     }
 }
@@ -206,7 +209,7 @@ fn split(text: &str) -> Result<(ReadKind, &str), Wrong<'_>> {
         Some((_, kind)) => Ok((*kind, target)),
         None => {
             let known = ["/path"].into_iter().chain(PREFIXES.iter().map(|(known, _)| *known)).collect();
-            Err(Wrong::Word { what: "word of reads", word: prefix, known })
+            Err(Wrong::Word { what: None, word: prefix, known })
         }
     }
 }
@@ -217,7 +220,7 @@ fn form(kind: ReadKind, target: &str, held: bool) -> Result<(), Wrong<'_>> {
     let path = straight && (target.starts_with('/') || target.starts_with(OPENS));
     let word = |what, known: Vec<&'static str>| match known.contains(&target) {
         true => Ok(()),
-        false => Err(Wrong::Word { what, word: target, known }),
+        false => Err(Wrong::Word { what: Some(what), word: target, known }),
     };
     // In the one way of writing it, as grants are compared as texts.
     let plain_port = |port: u16| port != 0 && port.to_string() == target;
@@ -255,11 +258,11 @@ impl Reader {
         match judged {
             Ok(read) => read.map(|(kind, target)| Read { kind, target: target.to_owned() }),
             Err(Wrong::Word { what, word, known }) => {
-                self.unknown_word(origin, what, word, &known);
+                self.unknown_word(origin, what.unwrap_or("word of reads"), word, &known);
                 None
             }
             Err(wrong) => {
-                self.faults.push(wrong.fault(text, origin));
+                self.faults.push(Fault { origin, ..wrong.fault(text, "reads", "read") });
                 None
             }
         }

@@ -201,9 +201,12 @@ fn entry_outside_of_a_manifest_is_read_alike_and_holds_no_placeholder() {
         (fault.message, fault.allowed.unwrap_or_default(), fault.meant.unwrap_or_default())
     };
     let words = "/path, unix, tcp, device, netlink, exec, cap";
-    assert_eq!(told("tpc:1"), ("unknown word of reads `tpc`".into(), words.into(), "tcp".into()));
-    assert_eq!(told("proc/stat").0, "unknown word of reads `proc/stat`");
-    assert_eq!(told("tcp:03"), ("`tcp:03` cannot be read".into(), "tcp:PORT, from 1 to 65535".into(), String::new()));
+    assert_eq!(told("tpc:1"), ("unknown word of grant `tpc`".into(), words.into(), "tcp".into()));
+    assert_eq!(told("proc/stat").0, "unknown word of grant `proc/stat`");
+    assert_eq!(
+        told("tcp:03"),
+        ("`tcp:03` cannot be granted".into(), "tcp:PORT, from 1 to 65535".into(), String::new())
+    );
     assert_eq!(told("/a${options.b}").0, "`/a${options.b}` holds a placeholder, which stands in manifests only");
     assert_eq!(told("cap:perfom").2, "perfmon");
     assert_eq!(told("netlink:inet_diag").0, "unknown netlink family `inet_diag`");
