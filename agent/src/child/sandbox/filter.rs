@@ -24,7 +24,7 @@ use super::{Policy, SandboxError};
 type Condition = (u8, SeccompCmpOp, u64);
 
 /// What is refused: a call, where one of these groups of conditions holds; without a group, always.
-pub(super) type Refusals = Vec<(c_long, Vec<Vec<Condition>>)>;
+type Refusals = Vec<(c_long, Vec<Vec<Condition>>)>;
 
 /// The newest call of this list: mseal, Linux 6.10. Later ones (setxattrat, file_setattr …) are not there for a plugin.
 const NEWEST: u32 = 462;
@@ -35,7 +35,7 @@ const X32: u32 = 0x4000_0000;
 const INET: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
 
 /// The refusals of the sandbox, by errno, for the process `own` whose parent is the agent.
-pub(super) fn drawn(policy: &Policy, (own, agent): (Pid, Pid)) -> Vec<(i32, Refusals)> {
+fn drawn(policy: &Policy, own: Pid, agent: Pid) -> Vec<(i32, Refusals)> {
     let own = pid(own);
     let mut others = always(OTHERS).chain(always(LEGACY.others)).collect::<Refusals>();
     others.extend(processes(policy));
@@ -53,7 +53,7 @@ pub(super) fn drawn(policy: &Policy, (own, agent): (Pid, Pid)) -> Vec<(i32, Refu
 }
 
 /// The refusals that are added when the library is loaded: no new executable memory.
-pub(super) fn narrow() -> Vec<(i32, Refusals)> {
+fn narrowed() -> Vec<(i32, Refusals)> {
     let executable = || vec![vec![bits(2, libc::PROT_EXEC)]];
     let calls = [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect];
     vec![(EPERM, calls.into_iter().map(|call| (call, executable())).collect())]
@@ -202,19 +202,18 @@ fn pid(pid: Pid) -> i32 {
 }
 
 /// The programs for these refusals; none where the architecture has no filter here.
-pub(super) fn programs(lists: Vec<(i32, Refusals)>) -> Result<Vec<BpfProgram>, BackendError> {
+fn programs(lists: Vec<(i32, Refusals)>) -> Result<Vec<BpfProgram>, BackendError> {
     let Ok(arch) = TargetArch::try_from(ARCH) else { return Ok(Vec::new()) };
-    let mut programs = Vec::with_capacity(lists.len() + 1);
+    let mut programs = Vec::with_capacity(lists.len());
     for (errno, refusals) in lists {
         let mut rules = BTreeMap::new();
         for (call, groups) in refusals {
             let groups = groups.into_iter().map(rule).collect::<Result<Vec<_>, _>>()?;
-            rules.insert(i64::from(call), groups);
+            rules.insert(call, groups);
         }
         let refuse = SeccompAction::Errno(errno.unsigned_abs());
         programs.push(SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?);
     }
-    programs.push(ends());
     Ok(programs)
 }
 
@@ -240,24 +239,37 @@ fn ends() -> BpfProgram {
     ]
 }
 
-/// Installs the refusals on this thread, or on all; the words of what is lacking.
-pub(super) fn install(lists: Vec<(i32, Refusals)>, all_threads: bool) -> Result<Option<String>, SandboxError> {
-    let programs = programs(lists).map_err(SandboxError::Compile)?;
+/// Installs the filter of the sandbox on this thread; the words of what is lacking.
+pub(super) fn draw(policy: &Policy, own: Pid, agent: Pid) -> Result<Option<String>, SandboxError> {
+    let mut programs = programs(drawn(policy, own, agent)).map_err(SandboxError::Compile)?;
     if programs.is_empty() {
         return Ok(Some(lack()));
     }
+    programs.push(ends());
     for program in &programs {
-        let installed = if all_threads { apply_filter_all_threads(program) } else { apply_filter(program) };
-        match installed {
-            Ok(()) => {}
-            // The kernel was built without it, as its first answer says.
-            Err(seccompiler::Error::Seccomp(cause)) if matches!(cause.raw_os_error(), Some(ENOSYS | libc::EINVAL)) => {
-                return Ok(Some(lack()));
-            }
-            Err(cause) => return Err(SandboxError::Install(cause)),
+        if !installed(apply_filter(program))? {
+            return Ok(Some(lack()));
         }
     }
     Ok(None)
+}
+
+/// Forbids new executable memory on all threads: constructors of the library may have started some. What the kernel lacks was told when
+/// the wider filter was drawn.
+pub(super) fn narrow() -> Result<(), SandboxError> {
+    let programs = programs(narrowed()).map_err(SandboxError::Compile)?;
+    programs.iter().try_for_each(|program| installed(apply_filter_all_threads(program)).map(drop))
+}
+
+/// Whether the kernel has filters at all: one that was built without says so with these two.
+fn installed(outcome: seccompiler::Result<()>) -> Result<bool, SandboxError> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(seccompiler::Error::Seccomp(cause)) if matches!(cause.raw_os_error(), Some(ENOSYS | libc::EINVAL)) => {
+            Ok(false)
+        }
+        Err(cause) => Err(SandboxError::Install(cause)),
+    }
 }
 
 /// What is missing without it.
@@ -266,3 +278,7 @@ pub(super) fn lack() -> String {
      and signals are not refused"
         .to_owned()
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

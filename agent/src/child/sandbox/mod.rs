@@ -47,7 +47,7 @@ mod without;
 use std::os::fd::BorrowedFd;
 use std::{error, fmt, io};
 
-use rustix::process::{getpid, getppid};
+use rustix::process::{Pid, getpid, getppid};
 
 pub use policy::{Policy, Terms};
 pub use without::{VARIABLE, Without};
@@ -110,12 +110,11 @@ impl Policy {
         limits::draw(self.memory, self.descriptors).map_err(set("a limit"))?;
         let mut lacks = landlock::draw(self, library).map_err(SandboxError::Landlock)?;
         lacks.extend(rights::draw(self).map_err(set("the capabilities"))?);
-        // Judged before the last step: a process that must not go on needs no filter.
-        lacks.extend(self.without.seccomp.then(filter::lack));
-        if !self.without.seccomp {
-            let own = (getpid(), getppid().unwrap_or(rustix::process::Pid::INIT));
-            lacks.extend(filter::install(filter::drawn(self, own), false)?);
-        }
+        lacks.extend(if self.without.seccomp {
+            Some(filter::lack())
+        } else {
+            filter::draw(self, getpid(), getppid().unwrap_or(Pid::INIT))?
+        });
         if self.required && !lacks.is_empty() { Err(SandboxError::Lacking(lacks)) } else { Ok(lacks) }
     }
 
@@ -128,7 +127,6 @@ impl Policy {
         if self.without.seccomp || !self.programs.is_empty() || !self.ports.is_empty() {
             return Ok(());
         }
-        // What is lacking was told when the wider filter was drawn.
-        filter::install(filter::narrow(), true).map(drop)
+        filter::narrow()
     }
 }
