@@ -12,6 +12,8 @@ mod diag;
 #[cfg(test)]
 mod live;
 mod message;
+#[cfg(test)]
+mod refused;
 mod socket_files;
 mod sockets;
 mod states;
