@@ -188,7 +188,9 @@ mod tests {
         // The clock may be set in between; it is not set by an hour.
         assert!(number("boot_time").abs_diff(boot * NANOSECONDS) < 3600 * NANOSECONDS);
         // This process is one, and no host has as many as the kernel has numbers for.
-        assert!((1..1 << 22).contains(&number("processes")));
+        if Path::new("/proc/1").exists() {
+            assert!((1..1 << 22).contains(&number("processes")));
+        }
 
         let text = |name| String::from_utf8(frame.text_of(cell(&frame, name)).to_vec()).unwrap();
         assert_eq!(text("kernel_version"), proc("sys/kernel/osrelease").trim());

@@ -8,16 +8,19 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Processes listed in this procfs.
+/// Processes listed in this procfs; `None` where the first one is not among them: it is mounted with `hidepid` and shows this
+/// process only its own, of which there is no telling how many there are.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub(crate) fn count(proc: &Path) -> io::Result<u64> {
-    let mut count = 0;
+pub(crate) fn count(proc: &Path) -> io::Result<Option<u64>> {
+    let (mut count, mut shows_first) = (0, false);
     for entry in fs::read_dir(proc)? {
-        count += u64::from(is_process(entry?.file_name().as_bytes()));
+        let name = entry?.file_name();
+        count += u64::from(is_process(name.as_bytes()));
+        shows_first |= name == "1";
     }
-    Ok(count)
+    Ok(shows_first.then_some(count))
 }
 
 fn is_process(name: &[u8]) -> bool {
@@ -34,7 +37,16 @@ mod tests {
         for name in ["1", "4194304", "self", "stat", "12a", "1.5"] {
             fs::create_dir(proc.path().join(name)).unwrap();
         }
-        assert_eq!(count(proc.path()).unwrap(), 2);
+        assert_eq!(count(proc.path()).unwrap(), Some(2));
+    }
+
+    #[test]
+    fn a_folder_that_hides_the_first_process_does_not_tell_how_many_there_are() {
+        let proc = tempfile::tempdir().unwrap();
+        for name in ["4711", "self", "stat"] {
+            fs::create_dir(proc.path().join(name)).unwrap();
+        }
+        assert_eq!(count(proc.path()).unwrap(), None);
     }
 
     #[test]
