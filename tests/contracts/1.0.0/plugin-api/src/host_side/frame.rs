@@ -24,6 +24,14 @@ pub struct Limits {
     pub notes: u32,
 }
 
+impl Limits {
+    /// The same with room for so many scalars: a manifest with more metrics than the budget has cells is the operator's
+    /// choice, and the scalars always fit.
+    pub fn holding(self, scalars: usize) -> Limits {
+        Limits { cells: self.cells.max(scalars as u32), ..self }
+    }
+}
+
 impl Default for Limits {
     /// A machine with 1000 mounts or 512 cores stays within a tenth of this; a snapshot past it is no longer read by anybody.
     fn default() -> Limits {
@@ -64,11 +72,10 @@ impl<T: Copy + Default> Part<T> {
         true
     }
 
-    fn receive(&mut self, from: &[T], limit: u32) {
-        let from = &from[..from.len().min(limit as usize)];
-        self.room(from.len(), limit as usize);
-        self.memory[..from.len()].copy_from_slice(from);
-        self.len = from.len();
+    fn fill(&mut self, from: impl ExactSizeIterator<Item = T>, limit: u32) {
+        let len = from.len().min(limit as usize);
+        self.room(len, limit as usize);
+        self.len = self.memory[..len].iter_mut().zip(from).map(|(place, value)| *place = value).count();
     }
 
     /// Believes a length that came from outside as far as the memory goes.
@@ -121,24 +128,64 @@ impl Frame {
 
     /// Makes the frame ready for a reading: every scalar null, no row, no text.
     pub fn begin(&mut self, scalars: usize) {
-        // A manifest with more metrics than the budget has cells is the operator's choice: the scalars always fit.
-        self.limits.cells = self.limits.cells.max(scalars as u32);
-        self.cells.room(scalars, self.limits.cells as usize);
-        self.cells.memory[..scalars].fill(Cell::NULL);
-        self.cells.len = scalars;
+        self.cells.len = 0;
+        self.pad(scalars);
         (self.rows.len, self.notes.len, self.text.len) = (0, 0, 0);
+        self.clear_counts();
+    }
+
+    /// Makes scalars that are missing null.
+    pub(crate) fn pad(&mut self, scalars: usize) {
+        self.limits = self.limits.holding(scalars);
+        if self.cells.len < scalars {
+            self.cells.room(scalars, self.limits.cells as usize);
+            self.cells.memory[self.cells.len..scalars].fill(Cell::NULL);
+            self.cells.len = scalars;
+        }
+    }
+
+    fn clear_counts(&mut self) {
         (self.outcome, self.message) = (ErrorKind::NONE, Text::default());
         (self.lost_rows, self.dropped_rows, self.lost_texts, self.refused) = (0, 0, 0, 0);
         self.first_refused = None;
     }
 
+    /// Makes it a reading that is an error and nothing else, its message cut to the budget.
+    pub fn fail(&mut self, outcome: ErrorKind, message: &str) {
+        let message = &message[..message.floor_char_boundary(self.limits.text as usize)];
+        self.receive(&[], &[], &[], message.as_bytes());
+        self.outcome = outcome;
+        self.message = Text { offset: 0, len: message.len() as u32 };
+    }
+
     /// Takes over a reading that was made elsewhere, by its parts and as far as the budget goes. It is worth nothing
     /// until the check has passed over it.
     pub fn receive(&mut self, cells: &[Cell], rows: &[RowHead], notes: &[Note], text: &[u8]) {
-        self.cells.receive(cells, self.limits.cells);
-        self.rows.receive(rows, self.limits.rows);
-        self.notes.receive(notes, self.limits.notes);
-        self.text.receive(text, self.limits.text);
+        let (cells, rows, notes) = (cells.iter().copied(), rows.iter().copied(), notes.iter().copied());
+        self.refill(cells, rows, notes, text, Text::default());
+    }
+
+    /// The same of parts that are still being decoded, straight into this frame's memory. The outcome is that of a good
+    /// reading that lost nothing, until it is set.
+    pub fn refill(
+        &mut self,
+        cells: impl ExactSizeIterator<Item = Cell>,
+        rows: impl ExactSizeIterator<Item = RowHead>,
+        notes: impl ExactSizeIterator<Item = Note>,
+        text: &[u8],
+        message: Text,
+    ) {
+        self.clear_counts();
+        self.cells.fill(cells, self.limits.cells);
+        self.rows.fill(rows, self.limits.rows);
+        self.notes.fill(notes, self.limits.notes);
+        self.text.fill(text.iter().copied(), self.limits.text);
+        self.message = message;
+    }
+
+    /// How much it may hold.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// All cells: the scalars in the order of the manifest, then what the rows point at.
@@ -181,6 +228,16 @@ impl Frame {
     pub fn text_at(&self, place: Text) -> &[u8] {
         let from = place.offset as usize;
         from.checked_add(place.len as usize).and_then(|to| self.text.used().get(from..to)).unwrap_or_default()
+    }
+
+    /// The whole arena.
+    pub fn arena(&self) -> &[u8] {
+        self.text.used()
+    }
+
+    /// Where in the arena it says what went wrong.
+    pub fn message_place(&self) -> Text {
+        self.message
     }
 
     /// What went wrong, where the outcome is an error.
@@ -229,6 +286,15 @@ mod tests {
         frame.put(1, Cell::text(0, 0));
         frame.begin(3);
         assert_eq!(frame.cells(), [Cell::NULL; 3]);
+    }
+
+    #[test]
+    fn failure_is_a_message_and_nothing_else() {
+        let mut frame = Frame::new(Limits { rows: 1, cells: 1, text: 5, notes: 1 });
+        frame.receive(&[Cell::NULL], &[RowHead::default()], &[Note::default()], b"");
+        frame.fail(ErrorKind::DENIED, "n\u{f6}n\u{f6}");
+        assert_eq!((frame.outcome, frame.message()), (ErrorKind::DENIED, "n\u{f6}n".as_bytes()));
+        assert_eq!((frame.cells().len(), frame.rows().len(), frame.notes().len()), (0, 0, 0));
     }
 
     #[test]

@@ -49,6 +49,18 @@ impl Roots {
         Roots { host: root.into(), sys: root.join("sys"), proc, net, foreign, captured: None }
     }
 
+    /// The roots at `root`, captured or not: a captured host has a `statvfs.toml`, which no mounted one has at its root.
+    ///
+    /// # Errors
+    /// As [`Roots::captured`].
+    pub fn at(root: &Path) -> Result<Roots, String> {
+        if root != Path::new("/") && root.join("statvfs.toml").exists() {
+            Roots::captured(root)
+        } else {
+            Ok(Roots::new(root))
+        }
+    }
+
     /// A captured host of a test, with its `statvfs.toml` if it has one.
     ///
     /// # Errors

@@ -47,8 +47,6 @@ impl Draft {
     fn passed(&self, shape: &Shape) -> Frame {
         let mut frame = Frame::new(Limits::default());
         frame.receive(&self.cells, &self.rows, &self.notes, &self.text);
-        frame.cells.memory.resize(frame.cells.memory.len().max(shape.scalars.len()), Cell::NULL);
-        frame.cells.len = frame.cells.len.max(shape.scalars.len());
         Check::default().pass(&mut frame, shape);
         frame
     }
@@ -435,4 +433,10 @@ fn first_value_that_was_refused_is_known_by_its_place() {
     assert_eq!((frame.refused, frame.first_refused), (2, Some((Some(0), 1))));
     let frame = Draft::of(&[1u64.into_cell(), f64::NAN.into_cell()]).passed(&shape);
     assert_eq!(frame.first_refused, Some((None, 1)));
+}
+
+#[test]
+fn scalars_that_did_not_come_are_null() {
+    let frame = Draft::of(&[7u64.into_cell()]).passed(&scalars(&[Expect::U64, Expect::U64]));
+    assert_eq!(frame.cells(), [7u64.into_cell(), Cell::NULL]);
 }

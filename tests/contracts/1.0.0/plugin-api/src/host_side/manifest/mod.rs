@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 #![doc = include_str!("grammar.md")]
 
+mod budget;
 mod contract;
 mod derive;
+mod kernel;
 mod metrics;
 mod plugin;
 mod reads;
@@ -18,11 +20,13 @@ mod tests;
 
 use std::time::Duration;
 
+pub use budget::{Budget, DEFAULT_CPU, DEFAULT_DESCRIPTORS, DEFAULT_MEMORY};
 pub use contract::Contract;
 pub use derive::MAX_OPERANDS;
+pub use kernel::{CAPABILITIES, NETLINK};
 pub use metrics::MAX_METRICS;
 pub use plugin::INTERVAL;
-pub use reads::{MAX_READS, Read, ReadKind};
+pub use reads::{MAX_READS, Read, ReadKind, ungranted};
 pub use tables::{DEFAULT_MAX_ROWS, MAX_KEYS, MAX_ROWS, MAX_TABLES};
 
 use super::fault::{Fault, Origin};
@@ -63,8 +67,8 @@ pub struct PluginInfo {
     pub interval: Option<Duration>,
     /// How long one reading may take.
     pub timeout: Option<Duration>,
-    /// How much CPU time one reading is meant to cost.
-    pub budget: Option<Duration>,
+    /// What one reading may cost.
+    pub budget: Budget,
     /// What it reads, as declared.
     pub reads: Vec<Read>,
 }

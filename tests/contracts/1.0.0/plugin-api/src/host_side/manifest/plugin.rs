@@ -6,7 +6,7 @@ use super::super::fault::{Fault, Origin};
 use super::super::keys::Keys;
 use super::super::names;
 use super::super::options::units;
-use super::{PluginInfo, Reader};
+use super::{Budget, PluginInfo, Reader};
 
 pub(super) const KEYS: [&str; 9] =
     ["name", "description", "version", "licence", "kind", "interval", "timeout", "budget", "reads"];
@@ -50,7 +50,7 @@ impl Reader {
             licence: keys.text("licence", &mut self.faults).map(|(text, _)| text.to_owned()),
             interval: self.time(&keys, "interval", least, most),
             timeout: self.time(&keys, "timeout", Duration::from_millis(1), most),
-            budget: self.time(&keys, "budget", Duration::from_micros(1), most),
+            budget: self.budget(&keys),
             reads: self.reads(&keys),
         }
     }
@@ -77,7 +77,7 @@ impl PluginInfo {
             licence: None,
             interval: None,
             timeout: None,
-            budget: None,
+            budget: Budget::default(),
             reads: Vec::new(),
         }
     }

@@ -71,6 +71,10 @@ fn newer_contract_is_needed_for_a_word_that_is_not_known() {
         [format!("plugin.toml:8:8: unknown kind of plugin `filter`{needs}")]
     );
     assert_eq!(
+        newer("netlink:sock_diag", "netlink:new"),
+        [format!("plugin.toml:12:41: unknown netlink family `new`{needs}")]
+    );
+    assert_eq!(
         newer("\"[string]\"", "\"regex\"")[0],
         format!("plugin.toml:15:8: unknown type `regex` of option `interfaces`{needs}")
     );
@@ -129,7 +133,15 @@ fn faults_of_the_plugin_table() {
     one("interval = \"5\"", "5:12: `5` is no interval");
     one("interval = \"9ms\"", "5:12: `9ms` is no interval");
     one("timeout = \"0s\"", "5:11: `0s` is no timeout");
-    one("budget = \"2d\"", "5:10: `2d` is no budget");
+    one("budget = \"50ms\"", "5:10: `budget` is a string");
+    one("budget = { cpu = \"2d\" }", "5:18: `budget.cpu` is above its greatest value");
+    one("budget = { cpu = 50 }", "5:18: `budget.cpu` is an integer");
+    one("budget = { memory = \"1KiB\" }", "5:21: `budget.memory` is below its least value");
+    one("budget = { descriptors = 15 }", "5:26: `budget.descriptors` is below its least value");
+    one("budget = { rows = 1000001 }", "5:19: `budget.rows` is above its greatest value");
+    one("budget = { cells = 0 }", "5:20: `budget.cells` is below its least value");
+    one("budget = { text = \"1GiB\" }", "5:19: `budget.text` is above its greatest value");
+    one("budget = { cpus = \"1ms\" }", "5:12: unknown key `budget.cpus`");
     one("version = 1", "5:11: `version` of [plugin] is an integer");
 }
 
@@ -144,8 +156,10 @@ fn faults_of_reads() {
     one("reads = [\"exec:x\"]", "5:10: `exec:x` cannot be read");
     one("reads = [\"device:/etc\"]", "5:10: `device:/etc` cannot be read");
     one("reads = [\"tcp:0\"]", "5:10: `tcp:0` cannot be read");
-    one("reads = [\"netlink:\"]", "5:10: `netlink:` cannot be read");
-    one("reads = [\"cap:CAP_X\"]", "5:10: `cap:CAP_X` cannot be read");
+    one("reads = [\"tcp:03\"]", "5:10: `tcp:03` cannot be read");
+    one("reads = [\"netlink:\"]", "5:10: unknown netlink family ``");
+    one("reads = [\"netlink:inet\"]", "5:10: unknown netlink family `inet`");
+    one("reads = [\"cap:CAP_BPF\"]", "5:10: unknown capability `CAP_BPF`");
     one("reads = [\"/a${b}\"]", "5:10: `/a${b}` holds a placeholder that names no option");
     one("reads = [\"${options.b}\"]", "5:10: `${options.b}` names no option `b`");
     one(

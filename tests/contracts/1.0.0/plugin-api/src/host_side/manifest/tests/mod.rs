@@ -30,7 +30,15 @@ fn plugin_says_who_it_is_and_how_it_likes_to_run() {
     assert_eq!((plugin.version.as_deref(), plugin.licence.as_deref()), (Some("0.1.0"), Some("MIT OR Apache-2.0")));
     assert_eq!(plugin.interval, Some(Duration::from_secs(5)));
     assert_eq!(plugin.timeout, Some(Duration::from_millis(500)));
-    assert_eq!(plugin.budget, Some(Duration::from_micros(250)));
+    let budget = Budget {
+        cpu: Some(Duration::from_micros(250)),
+        memory: Some(8 << 20),
+        descriptors: Some(32),
+        rows: Some(4096),
+        cells: Some(40_000),
+        text: Some(256 << 10),
+    };
+    assert_eq!(plugin.budget, budget);
     assert_eq!(plugin.reads[2], Read { kind: ReadKind::Netlink, target: "sock_diag".into() });
 }
 
@@ -135,6 +143,122 @@ fn every_word_of_reads_is_known_and_options_are_filled_in() {
     assert_eq!(manifest.plugin.reads[3].targets(&settings), ["3493"]);
 }
 
+/// Options with these values; those of `defaults` were not written in any config.
+fn settings(written: &[(&str, &str)], defaults: &[(&str, &str)]) -> Settings {
+    let setting = |(name, text): &(&str, &str), origin| {
+        let value = OptionValue::Text((*text).into());
+        crate::host_side::options::Setting { name: (*name).into(), value, origin, secret: false }
+    };
+    let written = written.iter().map(|pair| setting(pair, Some(Origin::default())));
+    Settings { list: written.chain(defaults.iter().map(|pair| setting(pair, None))).collect() }
+}
+
+#[test]
+fn option_gives_a_port_as_a_number_an_address_or_a_url_and_what_it_spoils_is_left_out() {
+    let of = |target: &str, value: &str| {
+        let read = Read { kind: ReadKind::Tcp, target: target.into() };
+        read.targets(&settings(&[("o", value)], &[])).join(" ")
+    };
+    for (value, port) in [
+        ("3493", "3493"),
+        ("ups.example:3493", "3493"),
+        ("10.0.0.1:1", "1"),
+        ("[::1]:3493", "3493"),
+        ("http://x/status:1", "80"),
+        ("https://user:1@x?a=:2", "443"),
+        ("http://user:1@x:8080/", "8080"),
+        ("http://[::1]:8080", "8080"),
+        ("http://[::1]", "80"),
+        ("mqtt://x:1883", "1883"),
+        ("mqtt://x", ""),
+        ("::1", ""),
+        ("x", ""),
+        ("x:0", ""),
+        ("x:65536", ""),
+        ("", ""),
+    ] {
+        assert_eq!(of("${options.o}", value), port, "of {value}");
+    }
+    assert_eq!(of("localhost:${options.o}", "7"), "7");
+    let path = Read { kind: ReadKind::Path, target: "${options.o}/x".into() };
+    assert_eq!(path.targets(&settings(&[("o", "/a")], &[])), ["/a/x"]);
+    assert_eq!(path.targets(&settings(&[("o", "a")], &[])), ["a/x"]);
+    let device = Read { kind: ReadKind::Device, target: "${options.o}".into() };
+    assert_eq!(device.targets(&settings(&[("o", "/dev/kvm")], &[])), ["/dev/kvm"]);
+    assert_eq!(device.targets(&settings(&[("o", "/dev/../etc")], &[])), Vec::<String>::new());
+    assert_eq!(path.with(&settings(&[("o", "/a")], &[])), [Read { kind: ReadKind::Path, target: "/a/x".into() }]);
+    assert_eq!(path.options().collect::<Vec<_>>(), ["o"]);
+}
+
+#[test]
+fn entry_outside_of_a_manifest_is_read_alike_and_holds_no_placeholder() {
+    for text in ["/proc/stat", "unix:/run/x", "tcp:3493", "device:/dev/kvm", "netlink:route", "exec:/bin/x", "cap:bpf"]
+    {
+        assert_eq!(Read::parse(text).map(|read| read.to_string()), Ok(text.to_owned()));
+    }
+    let told = |text: &str| {
+        let fault = Read::parse(text).unwrap_err();
+        (fault.message, fault.allowed.unwrap_or_default(), fault.meant.unwrap_or_default())
+    };
+    let words = "/path, unix, tcp, device, netlink, exec, cap";
+    assert_eq!(told("tpc:1"), ("unknown word of grant `tpc`".into(), words.into(), "tcp".into()));
+    assert_eq!(told("proc/stat").0, "unknown word of grant `proc/stat`");
+    assert_eq!(
+        told("tcp:03"),
+        ("`tcp:03` cannot be granted".into(), "tcp:PORT, from 1 to 65535".into(), String::new())
+    );
+    assert_eq!(told("/a${options.b}").0, "`/a${options.b}` holds a placeholder, which stands in manifests only");
+    assert_eq!(told("cap:perfom").2, "perfmon");
+    assert_eq!(told("netlink:inet_diag").0, "unknown netlink family `inet_diag`");
+}
+
+#[test]
+fn grant_covers_itself_and_what_lies_below() {
+    let covers = |one: &str, other: &str| Read::parse(one).unwrap().covers(&Read::parse(other).unwrap());
+    assert!(covers("tcp:1", "tcp:1") && covers("/a", "/a/b") && covers("/", "/a") && covers("/a/", "/a"));
+    assert!(covers("device:/dev/dri", "device:/dev/dri/card0"));
+    assert!(!covers("tcp:1", "tcp:10") && !covers("/a", "/ab") && !covers("/a/b", "/a"));
+    assert!(!covers("/dev/kvm", "device:/dev/kvm") && !covers("unix:/a", "exec:/a"));
+}
+
+#[test]
+fn operator_is_asked_for_what_is_no_path_and_named_nowhere_unless_it_comes_with_the_agent() {
+    let reads =
+        ["/proc", "netlink:route", "exec:/bin/x", "device:/dev/dri/card0"].map(|text| Read::parse(text).unwrap());
+    let port = Read { kind: ReadKind::Tcp, target: "${options.port}".into() };
+    let reads: Vec<Read> = reads.into_iter().chain([port.clone(), port]).collect();
+    let asked = |options: &Settings, grants: &[&str], bundled| {
+        let grants: Vec<Read> = grants.iter().map(|text| Read::parse(text).unwrap()).collect();
+        ungranted(&reads, options, &grants, bundled).iter().map(Read::to_string).collect::<Vec<_>>()
+    };
+    let by_default = settings(&[], &[("port", "3493")]);
+    let all = ["netlink:route", "exec:/bin/x", "device:/dev/dri/card0", "tcp:3493"];
+    assert_eq!(asked(&by_default, &[], false), all);
+    assert_eq!(asked(&by_default, &[], true), Vec::<String>::new());
+    assert_eq!(asked(&by_default, &["device:/dev/dri", "exec:/bin/x", "tcp:1"], false), ["netlink:route", "tcp:3493"]);
+    assert_eq!(asked(&settings(&[("port", "3493")], &[]), &[], false), all[..3], "the operator wrote the port");
+    assert_eq!(asked(&Settings::default(), &[], false), all[..3], "there is no port");
+}
+
+#[test]
+fn kernel_names_stand_at_their_numbers() {
+    assert_eq!(CAPABILITIES.iter().position(|name| *name == "perfmon"), Some(38));
+    assert_eq!(CAPABILITIES.iter().position(|name| *name == "checkpoint_restore"), Some(40));
+    assert_eq!(CAPABILITIES.iter().position(|name| *name == "net_admin"), Some(12));
+    let family = |name| NETLINK.iter().find(|(known, _)| *known == name).unwrap().1;
+    assert_eq!((family("sock_diag"), family("generic"), family("smc")), (4, 16, 22));
+}
+
+#[test]
+fn budget_says_what_it_says_and_the_other_the_rest() {
+    let one =
+        with("budget = { cpu = \"1ms\", rows = 7 }\n[metrics.a]\nunit = \"1\"\ndescription = \"a\"\n").plugin.budget;
+    assert_eq!(one, Budget { cpu: Some(Duration::from_millis(1)), rows: Some(7), ..Budget::default() });
+    let other = Budget { rows: Some(8), cells: Some(9), ..Budget::default() };
+    assert_eq!(one.or(other), Budget { cells: Some(9), ..one });
+    assert_eq!(with("[metrics.a]\nunit = \"1\"\ndescription = \"a\"\n").plugin.budget, Budget::default());
+}
+
 #[test]
 fn condition_holds_by_the_value_of_its_option() {
     let mut settings = Settings::default();
@@ -163,12 +287,13 @@ fn newer_minor_contract_may_have_keys_that_are_not_known() {
     let text = NETWORK
         .replace("contract = \"1.0\"", "contract = \"1.2\" # later")
         .replace("kind = \"collector\"", "kind = \"collector\"\nhomepage = \"x\"")
+        .replace("rows = 4096,", "rows = 4096, threads = 1,")
         .replace("[metrics.retransmits]", "[metrics.retransmits]\nprometheus = \"x_total\"")
         .replace("default = true", "default = true\nadvanced = true")
         + "\n[exports]\na = 1\n";
     let newer = manifest(&text);
     assert_eq!(newer.contract, Contract { major: 1, minor: 2 });
-    assert_eq!(newer.metrics, manifest(NETWORK).metrics);
+    assert_eq!((newer.metrics, newer.plugin), (manifest(NETWORK).metrics, manifest(NETWORK).plugin));
 }
 
 #[test]
@@ -181,6 +306,13 @@ fn grammar_tells_every_key_and_word() {
         let told =
             ["`W`", "`W ", "\"W\"", "{ W =", ", W ="].iter().any(|form| grammar.contains(&form.replace('W', word)));
         assert!(told || word == "[string]", "`{word}` is not told");
+    }
+    for spec in Budget::declared() {
+        let (_, word) = spec.name.split_once('.').unwrap();
+        let (_, default) = spec.description.rsplit_once(", else ").unwrap();
+        let default =
+            if default.bytes().all(|byte| byte.is_ascii_digit()) { default.into() } else { format!("{default:?}") };
+        assert!(grammar.contains(&format!(" {word} = {default}")), "{word} = {default} is not told");
     }
     for (prefix, _) in super::reads::PREFIXES {
         assert!(grammar.contains(&format!("`{prefix}:")), "`{prefix}:` is not told");
