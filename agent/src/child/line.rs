@@ -185,3 +185,6 @@ impl AsFd for Line {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,15 @@ pub fn can_spawn() -> io::Result<()> {
     }
     Err(io::Error::other("this program cannot start children: its main has to call perfwatch::child::enter() first"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a program that embeds the agent and knows nothing of children: this test program is one.
+    #[test]
+    fn program_that_did_not_enter_is_told_how_to_have_children() {
+        let told = can_spawn().unwrap_err().to_string();
+        assert!(told.ends_with("its main has to call perfwatch::child::enter() first"), "{told}");
+    }
+}

@@ -293,3 +293,68 @@ impl Speaking {
         (&*self.socket).write_all(&self.out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::{Heard, Line};
+    use super::*;
+
+    /// A voice, and what the agent hears of it.
+    fn voice(level: &str) -> (Voice, Line) {
+        let (agent, child) = UnixStream::pair().unwrap();
+        (Voice::new(Arc::new(child), level).unwrap(), Line::new(agent.into(), Limits::default()))
+    }
+
+    fn said(line: &mut Line) -> Vec<(Level, String)> {
+        let mut frame = Frame::new(Limits::default());
+        let mut said = Vec::new();
+        loop {
+            match line.hear(&mut frame) {
+                Heard::Said(level, text) => said.push((level, text)),
+                Heard::Nothing | Heard::Reading(_) => return said,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn answer(voice: &Voice, number: u64) {
+        voice.answer(number, &Taken::default(), &Frame::new(Limits::default())).unwrap();
+    }
+
+    #[test]
+    fn log_lines_of_the_wanted_levels_come_in_their_order() {
+        let (voice, mut line) = voice("WARN");
+        for level in [Level::Error, Level::Info, Level::Debug, Level::Warn] {
+            voice.say(level, &format!("{level:?}"));
+        }
+        assert_eq!(said(&mut line), [(Level::Error, "Error".into()), (Level::Warn, "Warn".into())]);
+    }
+
+    #[test]
+    fn flood_of_log_lines_is_cut_counted_and_within_what_the_agent_takes() {
+        let (voice, mut line) = voice("TRACE");
+        for number in 1..3 {
+            line.ask(Duration::ZERO).unwrap();
+            for _ in 0..100 {
+                voice.say(Level::Debug, "again");
+            }
+            answer(&voice, number);
+            let said = said(&mut line);
+            assert_eq!(said.len(), LINES_MAX as usize + 1);
+            assert_eq!(said.last().unwrap().1, "68 more log lines at one reading are not told");
+        }
+        line.ask(Duration::ZERO).unwrap();
+        answer(&voice, 3);
+        assert_eq!(said(&mut line), []);
+    }
+
+    #[test]
+    fn process_knows_its_memory_and_its_descriptors() {
+        let itself = Itself::open();
+        assert!(itself.memory() > 1 << 20, "{}", itself.memory());
+        let before = itself.descriptors();
+        let _files: Vec<_> = (0..100).map(|_| File::open("/dev/null").unwrap()).collect();
+        // Other tests open and close some meanwhile.
+        assert!(before == 0 || itself.descriptors() > before + 50, "{before}");
+    }
+}
