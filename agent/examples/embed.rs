@@ -7,11 +7,21 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use perfwatch::agent::Agent;
+use perfwatch::child;
 use perfwatch::sink::encode::json::Json;
 use perfwatch::snapshot::read::AggregatedSnapshot;
+use perfwatch::stop;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // First of all: a collector that is to run in a process of its own is this very program, started again.
+    if let Some(code) = child::enter() {
+        stop::exit(code);
+    }
+    run()
+}
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn run() -> Result<(), Box<dyn Error>> {
     let config = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: embed FILE")?;
     let (agent, mut snapshots) = Agent::from_config(&config)?;
     let (mut json, mut line) = (Json::default(), Vec::new());

@@ -1,7 +1,9 @@
 //! The agent inside another program: started from a configuration, read as a stream, ended by awaiting.
 //!
-//! What it needs of the program is nothing: no runtime (what is awaited here wakes up in any), no logger (it says what
-//! there is to say by `tracing`), no signal handler. What it leaves alone is standard output, so a sink of that type is
+//! What it needs of the program is that its `main` begins with [`crate::child::enter`] and passes on the exit code that may
+//! come of it: a collector in a process of its own is the same program, started again. Without it such collectors fail and
+//! say so; those with `isolation = "none"` run. Nothing else is needed: no runtime (what is awaited here wakes up in any), no
+//! logger (it says what there is to say by `tracing`), no signal handler. What it leaves alone is standard output, so a sink of that type is
 //! passed over; files are written as the configuration says. "Beside the executable" is beside the program's own.
 
 use std::future::Future;
