@@ -94,6 +94,8 @@ fn serve(
 ) -> Result<(), String> {
     let mut frame = Frame::new(limits(set_up));
     let mut cpu = Duration::ZERO;
+    // Looked at between an answer and the next request, when nobody waits.
+    let mut standing = itself.standing();
     let mut request = wire::request(wire::Request { number: 0, time_left: Duration::ZERO });
     loop {
         match socket.read_exact(&mut request) {
@@ -113,11 +115,12 @@ fn serve(
         let took = Mono(now(ClockId::Monotonic)).since(at_mono);
         explain(&mut frame, &set_up.policy);
         let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
-        let (memory, descriptors) = (itself.memory(), itself.descriptors());
+        let (memory, descriptors) = standing;
         let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory, descriptors, made };
         if voice.answer(asked.number, &taken, &frame).is_err() {
             return Ok(());
         }
+        standing = itself.standing();
     }
 }
 
@@ -215,6 +218,11 @@ impl Itself {
     fn open() -> Itself {
         let folder = rustix::fs::open("/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         Itself { memory: File::open("/proc/self/statm").ok(), descriptors: folder.ok().map(File::from) }
+    }
+
+    /// Resident bytes, and open descriptors.
+    fn standing(&self) -> (u64, u32) {
+        (self.memory(), self.descriptors())
     }
 
     /// Resident bytes (proc_pid_statm(5), the second number); 0 where nobody knows.

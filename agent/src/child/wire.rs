@@ -85,9 +85,9 @@ pub struct Taken {
     pub took: Duration,
     /// CPU time of the whole process since its last answer; the first time since its start.
     pub cpu: Duration,
-    /// Resident bytes, those of files included.
+    /// Resident bytes, those of files included, as they were after the last answer; before the first request, the first time.
     pub memory: u64,
-    /// Open descriptors, the child's own ([`super::OWN_DESCRIPTORS`]) included; 0 before Linux 6.2, which has no cheap answer.
+    /// Open descriptors at that moment, the child's own ([`super::OWN_DESCRIPTORS`]) included; 0 before Linux 6.2, which has no cheap answer.
     pub descriptors: u32,
     /// It is the first of a new instance.
     pub made: bool,

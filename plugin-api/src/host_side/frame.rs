@@ -78,6 +78,14 @@ impl<T: Copy + Default> Part<T> {
         self.len = self.memory[..len].iter_mut().zip(from).map(|(place, value)| *place = value).count();
     }
 
+    /// The same of what lies in memory already; a megabyte of text is worth it.
+    fn copy(&mut self, from: &[T], limit: u32) {
+        let from = &from[..from.len().min(limit as usize)];
+        self.room(from.len(), limit as usize);
+        self.memory[..from.len()].copy_from_slice(from);
+        self.len = from.len();
+    }
+
     /// Believes a length that came from outside as far as the memory goes.
     pub(crate) fn adopt(&mut self, len: u32) {
         self.len = (len as usize).min(self.memory.len());
@@ -179,7 +187,7 @@ impl Frame {
         self.cells.fill(cells, self.limits.cells);
         self.rows.fill(rows, self.limits.rows);
         self.notes.fill(notes, self.limits.notes);
-        self.text.fill(text.iter().copied(), self.limits.text);
+        self.text.copy(text, self.limits.text);
         self.message = message;
     }
 
