@@ -10,7 +10,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For stacks, above the budget of memory: of 16 threads by Rust or 4 by glibc; and for what the child itself has (0.4 MiB).
+/// For stacks, above the budget of memory: of 16 threads by Rust or 4 by glibc; and for what the child itself has.
 pub(super) const STACKS: u64 = 32 << 20;
 
 /// What the child itself has open: the standard three, the socket, the library, and a few for a moment (a directory of `/proc`, what

@@ -18,7 +18,7 @@
 //! Refuses to be more than it is:
 //! - `/proc` is granted whole and `/sys/devices` with its entrances whenever anything of `/sys` is: rules on single files of procfs are
 //!   lost when the kernel drops its caches, since the inode is new then. The finer list of `reads` is advice there.
-//! - Landlock lets nobody into `/proc/PID/{environ,fd,io,maps,smaps,…}` of processes outside, whatever capability is granted: what needs
+//! - Landlock lets nobody into `/proc/PID/{environ,io,maps,smaps,…}` of processes outside, whatever capability is granted: what needs
 //!   them runs with `isolation = "none"`.
 //! - A rule is about the file that was there when it was drawn. A file that is replaced by a new one of the same name is read by
 //!   granting its folder.
@@ -27,6 +27,9 @@
 //! - A grant of one Unix socket is a grant of all that have a path, before Linux 7.1; file permissions still hold.
 //! - `exec:` grants a program, what that program does is bounded by the same sandbox and by nothing else.
 //! - Memory that is shared (`MAP_SHARED`) does not count for the limit of memory; the resident size, which the agent watches, has it.
+//!
+//! Drawing costs 1.1 ms once (0.7 the filter, 0.3 Landlock, 0.1 the rest: a release build, Linux 6.18, 2 virtual CPUs of an EPYC); then an
+//! `open` 1.6 µs more (4.0 before), of which Landlock has 1.2, and a `pread` of an open file 0.04.
 //!
 //! Where the kernel lacks something, [`Policy::draw`] says so and goes on with the rest, or refuses where `agent.sandbox = "require"`.
 //! `PERFWATCH_SANDBOX_WITHOUT` ([`Without`]) in the agent's environment makes it behave as on such a kernel.
