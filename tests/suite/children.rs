@@ -214,9 +214,11 @@ fn reading_of_a_child_is_the_plugins_own() {
     assert!(child.frame.cells().iter().any(|cell| cell.as_u64() == Some(total)), "{:?}", child.frame.cells());
     assert_eq!(child.frame.refused, 0);
     assert!(first.at.0 > 0 && first.at_mono.0 > 0 && first.memory > 0 && first.cpu > Duration::ZERO, "{first:?}");
-    assert!(first.descriptors == 0 || first.descriptors > OWN_DESCRIPTORS, "{first:?}");
+    assert!([0, OWN_DESCRIPTORS].contains(&first.descriptors), "{first:?}");
     let second = child.taken();
     assert!(!second.made && second.at_mono > first.at_mono, "{second:?}");
+    // Those that the plugin keeps are seen after the first answer.
+    assert!(second.descriptors == 0 || second.descriptors > OWN_DESCRIPTORS, "{second:?}");
 }
 
 fn instance_stays_and_is_made_anew_after_a_panic() {
