@@ -20,12 +20,12 @@ use perfwatch::child::{self, Born, Heard, Line, OWN_DESCRIPTORS, Policy, Start, 
 use perfwatch::plugin::known::{Bundled, Known};
 use perfwatch::plugin::trust::Authority;
 use perfwatch::stop;
-use plugin_api::ErrorKind;
 use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::Read;
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::shape::Shape;
+use plugin_api::{ErrorKind, Level};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
@@ -34,6 +34,12 @@ const TESTS: &[(&str, fn())] = &[
     ("instance_stays_and_is_made_anew_after_a_panic", instance_stays_and_is_made_anew_after_a_panic),
     ("constructor_that_fails_is_the_answer_to_each_request", constructor_that_fails_is_the_answer_to_each_request),
     ("library_that_cannot_be_loaded_is_the_answer", library_that_cannot_be_loaded_is_the_answer),
+    (
+        "what_the_sandbox_refused_is_said_with_what_would_end_it",
+        what_the_sandbox_refused_is_said_with_what_would_end_it,
+    ),
+    ("what_the_kernel_lacks_is_said_once", what_the_kernel_lacks_is_said_once),
+    ("sandbox_that_is_required_and_lacking_is_the_answer", sandbox_that_is_required_and_lacking_is_the_answer),
     ("largest_reading_comes_whole", largest_reading_comes_whole),
     ("what_a_plugin_prints_does_not_meet_the_protocol", what_a_plugin_prints_does_not_meet_the_protocol),
     ("killed_child_is_gone", killed_child_is_gone),
@@ -119,18 +125,23 @@ impl Site {
 
 fn policy(known: &Known, script: Option<&Path>) -> Policy {
     let grants: Vec<_> = script.iter().map(|path| Read::parse(&path.display().to_string()).unwrap()).collect();
-    Policy::new(&Terms {
-        collector: known.name(),
-        reads: &known.manifest.plugin.reads,
-        options: &Settings::default(),
-        grants: &grants,
+    let options = Settings::default();
+    Policy::new(&Terms { reads: &known.manifest.plugin.reads, grants: &grants, ..terms(&options, Without::default()) })
+}
+
+fn terms(options: &Settings, without: Without) -> Terms<'_> {
+    Terms {
+        collector: "mock",
+        reads: &[],
+        options,
+        grants: &[],
         bundled: false,
         host_root: Path::new("/"),
         memory: 64 << 20,
         descriptors: 64,
         required: false,
-        without: Without::default(),
-    })
+        without,
+    }
 }
 
 /// A child, which ends with this value.
@@ -246,6 +257,40 @@ fn library_that_cannot_be_loaded_is_the_answer() {
         let (kind, message) = child.failure();
         assert_eq!(kind, ErrorKind::FAILED);
         assert!(message.contains("it does not export"), "{message}");
+    }
+}
+
+fn what_the_sandbox_refused_is_said_with_what_would_end_it() {
+    let mut site = Site::mock("count=1\n");
+    let script = site.folder.path().join("script").display().to_string();
+    site.start.policy = Policy::new(&terms(&Settings::default(), Without::default()));
+    let (kind, message) = site.spawn().failure();
+    assert_eq!(kind, ErrorKind::FAILED);
+    assert!(message.starts_with(&format!("could not read the script {script}: Permission denied")), "{message}");
+    assert!(message.contains(&format!("`grant = [\"{script}\"]` in [collectors.mock]")), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+fn what_the_kernel_lacks_is_said_once() {
+    let mut site = Site::mock("count=1\n");
+    let without = Without { landlock: true, ..Without::default() };
+    site.start.policy = Policy::new(&terms(&Settings::default(), without));
+    let mut child = site.spawn();
+    let Heard::Said(Level::Warn, text) = child.read() else { panic!("it says so first") };
+    assert!(text.contains("Landlock"), "{text}");
+    assert!(matches!(child.hear(), Heard::Reading(_)));
+    child.taken();
+}
+
+fn sandbox_that_is_required_and_lacking_is_the_answer() {
+    let mut site = Site::mock("count=1\n");
+    let without = Without { seccomp: true, ..Without::default() };
+    site.start.policy = Policy::new(&Terms { required: true, ..terms(&Settings::default(), without) });
+    let mut child = site.spawn();
+    for _ in 0..2 {
+        let (kind, message) = child.failure();
+        assert_eq!(kind, ErrorKind::FAILED);
+        assert!(message.contains("the sandbox is required"), "{message}");
     }
 }
 

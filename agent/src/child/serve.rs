@@ -135,8 +135,10 @@ fn explain(frame: &mut Frame, policy: &Policy) {
         return;
     }
     let message = String::from_utf8_lossy(frame.message()).into_owned();
-    if let Some(more) = policy.explain(&message) {
-        frame.fail(frame.outcome, &format!("{message}\n{more}"));
+    // The kind may say what the words do not.
+    let kind = if frame.outcome == ErrorKind::DENIED { ": denied" } else { "" };
+    if let Some(more) = policy.explain(&format!("{message}{kind}")) {
+        frame.fail(frame.outcome, &format!("{message}; {more}"));
     }
 }
 
