@@ -1,7 +1,7 @@
 //! What it costs to have a collector in a process of its own: 100 values of one library, called in this process and asked of a
 //! child. Prints µs a reading (median and 99th percentile), what a start takes, and what an idle child has for itself.
 //!
-//! `cargo bench -p perfwatch --bench round_trip`
+//! `cargo bench -p perfwatch --bench round_trip`; with `PERFWATCH_SANDBOX_WITHOUT=landlock,seccomp,capabilities` without a sandbox
 #![allow(clippy::unwrap_used, reason = "what fails here is the measurement")]
 #![allow(clippy::print_stdout, reason = "a program with something to say")]
 
@@ -121,6 +121,7 @@ impl Child {
         self.line.ask(SECOND).unwrap();
         let mut events = Vec::with_capacity(1);
         loop {
+            events.clear();
             epoll::wait(&self.ready, rustix::buffer::spare_capacity(&mut events), None).unwrap();
             match self.line.hear(&mut self.frame) {
                 Heard::Reading(_) => return,
@@ -155,7 +156,7 @@ fn policy(known: &Known, script: &Path) -> Policy {
         memory: 64 << 20,
         descriptors: 64,
         required: false,
-        without: Without::default(),
+        without: Without::from_env().unwrap(),
     })
 }
 
