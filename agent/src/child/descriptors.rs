@@ -17,6 +17,7 @@ const CLOSE_RANGE: c_long = 436;
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
+    fn close(descriptor: c_int) -> c_int;
 }
 
 /// Gives the socket and the library, which are descriptors 0 and 1, under other numbers and closed on exec.
@@ -45,8 +46,8 @@ fn close_others() -> io::Result<()> {
         inherited.extend(entry?.file_name().to_str().and_then(|name| name.parse::<c_int>().ok()));
     }
     for descriptor in inherited.into_iter().filter(|&descriptor| descriptor >= FIRST as c_int) {
-        // SAFETY: as above. One of them was the folder's own, which is closed by now: that fails, and no harm is done.
-        unsafe { rustix::io::close(descriptor) };
+        // SAFETY: as above. One of them was the folder's own and is closed by now: that is an error, and nothing else.
+        let _closed = unsafe { close(descriptor) };
     }
     Ok(())
 }
