@@ -52,7 +52,7 @@ fn main() {
         options: options.clone(),
         host_root: "/".into(),
         limits: Limits::default(),
-        policy: policy(&known, &script),
+        policy: Some(policy(&known, &script)),
         log_level: tracing::Level::INFO,
     };
 

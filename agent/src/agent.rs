@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::child::keep::Keeper;
+use crate::record::Slots;
 use crate::schedule::clock::{Stop, SystemClock};
 use crate::schedule::collect::Collection;
+use crate::schedule::far::Answers;
 use crate::schedule::ledger::Ledger;
-use crate::schedule::tick::{Recruit, Schedule};
+use crate::schedule::member::Recruit;
+use crate::schedule::tick::Schedule;
 use crate::sink::worker::Worker;
 use crate::snapshot::aggregate::Aggregator;
 use crate::snapshot::{Identity, Snapshot};
@@ -29,6 +33,8 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// Its collectors.
     pub recruits: Vec<Recruit>,
+    /// Where it takes down whom it calls.
+    pub slots: Slots,
     /// Its sinks, at work.
     pub sinks: Vec<Worker>,
     /// Where snapshots go besides the sinks.
@@ -40,6 +46,9 @@ pub struct Parts {
 /// An agent that runs. Dropped, it ends as well, and nobody waits for it.
 pub struct Agent {
     collection: Collection,
+    /// Who keeps the children; none where there are none.
+    keeper: Option<Keeper>,
+    calls: Calls,
     stop: Stop,
     sinks: Vec<Worker>,
     /// Told when nobody reads a sink any more, or nothing is collected any more.
@@ -81,15 +90,32 @@ impl Agent {
             streams.iter().for_each(|stream| stream.push(snapshot));
         });
         let aggregator = Aggregator::new(Arc::new(parts.identity));
-        let mut schedule = Schedule::new(Arc::new(clock), aggregator, parts.ledger, parts.snapshots, emit);
-        let mailboxes = parts.recruits.into_iter().map(|recruit| schedule.add(recruit)).collect();
-        let collection = Collection::start(schedule, mailboxes)?;
-        Ok(Agent { collection, stop, sinks: parts.sinks, closed })
+        let answers = Arc::new(Answers::new()?);
+        let mut schedule =
+            Schedule::new(Arc::new(clock), aggregator, parts.ledger, Arc::clone(&answers), parts.snapshots, emit);
+        let (mut mailboxes, mut wards) = (Vec::new(), Vec::new());
+        for recruit in parts.recruits {
+            let (mailbox, ward) = schedule.add(recruit);
+            mailboxes.push(mailbox);
+            wards.extend(ward);
+        }
+        let keeper = if wards.is_empty() { None } else { Some(Keeper::start(wards, Arc::clone(&answers))?) };
+        if let Some(keeper) = &keeper {
+            schedule.keep(keeper.orders());
+        }
+        let calls = Calls(parts.slots.clone());
+        let collection = Collection::start(schedule, answers, mailboxes, parts.slots)?;
+        Ok(Agent { collection, keeper, calls, stop, sinks: parts.sinks, closed })
     }
 
     /// Waits until nobody reads a sink any more, or nothing is collected any more.
     pub async fn closed(&self) {
         self.closed.notified().await;
+    }
+
+    /// The calls that are taken down.
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     /// Has the sinks reopen what they write to.
@@ -109,6 +135,8 @@ impl Agent {
             self.collection.hurry();
             stuck = !self.collection.wait(left().mul_f64(0.5));
         }
+        // A call that is still out at a clean end is no death.
+        self.calls.forget();
         self.sinks.iter().for_each(|sink| sink.queue.close());
         let mut ending = Ending { stuck, ..Ending::default() };
         for sink in &self.sinks {
@@ -119,7 +147,24 @@ impl Agent {
                 ending.untold.push((name, sink.queue.untold()));
             }
         }
+        // One that is stuck in the kernel ends when it is let go of: it was killed, and nobody needs to wait.
+        if self.keeper.as_ref().is_some_and(|keeper| !keeper.stop(left())) {
+            tracing::debug!("a child has not ended yet");
+        }
         ending
+    }
+}
+
+/// What tells the agent after this one of a call that this one died in.
+#[derive(Clone)]
+pub struct Calls(Slots);
+
+impl Calls {
+    /// Takes it away: the end that comes is meant, whoever is still in a call.
+    pub fn forget(&self) {
+        if let Err(cause) = self.0.end() {
+            tracing::debug!(%cause, "could not take away the file of calls");
+        }
     }
 }
 
@@ -201,7 +246,15 @@ mod tests {
         let timing = Timing { interval: second, offset: Duration::ZERO, timeout: second };
         let recruits = vec![own(timing, sources, std::path::Path::new("/"))];
         let identity = Identity { host: None, run: String::new(), labels: Vec::new() };
-        let parts = Parts { identity, ledger, recruits, sinks, streams: Vec::new(), snapshots: Some(1) };
+        let parts = Parts {
+            identity,
+            ledger,
+            recruits,
+            slots: Slots::nowhere(),
+            sinks,
+            streams: Vec::new(),
+            snapshots: Some(1),
+        };
         let agent = Agent::start(parts, closed).unwrap();
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(agent.closed());
         agent

@@ -1,25 +1,24 @@
 //! Configured collectors and sinks into those that run: libraries are loaded here, sinks opened.
 #![forbid(unsafe_code)]
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use plugin_api::Level;
-use plugin_api::host_side::door::{Instance, Module};
-use plugin_api::host_side::manifest::Manifest;
+use plugin_api::ErrorKind;
+use plugin_api::host_side::door::{Failure, Instance, Module};
+use plugin_api::host_side::manifest::{Allowance, Manifest};
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::{HostHandle, Log, Roots};
 
 use crate::own::{self, Own, Sources};
-use crate::plugin::known::Known;
+use crate::plugin::known::{Known, Loadable};
 use crate::plugin::library;
 use crate::plugin::trust::Authority;
 use crate::schedule::call::Maker;
 use crate::schedule::grid::Grid;
-use crate::schedule::tick::Recruit;
+use crate::schedule::member::{Home, Recruit};
 use crate::snapshot::Schema;
-use crate::snapshot::aggregate::brief;
 
 /// A collector's interval, its offset and how long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,34 +31,96 @@ pub struct Timing {
     pub timeout: Duration,
 }
 
-/// Loads a plugin's library.
-///
-/// # Errors
-/// As one line, what is wrong with it.
-pub fn load(known: &Known, authority: &Authority, state_dir: &Path) -> Result<Module, String> {
-    let loadable = known.loadable(authority, state_dir).map_err(|fault| chain(&fault.problem))?;
-    library::load(&loadable.keep()).map_err(|cause| chain(&cause))
+/// A plugin's library: loaded into the agent at most once, copied for children at most once, for all of its collectors.
+pub struct Library {
+    known: Arc<Known>,
+    authority: Authority,
+    state_dir: PathBuf,
+    module: OnceLock<Result<Module, String>>,
+    copy: OnceLock<Result<Arc<Loadable>, String>>,
 }
 
-/// A collector of a plugin.
-pub fn recruit(
-    name: &str,
-    manifest: &Arc<Manifest>,
-    settings: &Settings,
-    timing: Timing,
-    roots: &Arc<Roots>,
-    module: Result<Module, String>,
-) -> Recruit {
-    let host = HostHandle::new(Arc::clone(roots), Arc::clone(manifest), log(name));
-    let options = settings.json();
-    let maker = module.map(|module| -> Maker { Box::new(move || module.create(&options, host.clone())) });
-    let schema = Schema::new(Arc::clone(manifest), |option| settings.is_on(option));
-    enlist(name, Arc::new(schema), timing, maker)
+impl Library {
+    /// A library that is not loaded yet.
+    pub fn new(known: Arc<Known>, authority: Authority, state_dir: PathBuf) -> Library {
+        Library { known, authority, state_dir, module: OnceLock::new(), copy: OnceLock::new() }
+    }
+
+    /// The plugin, whose code has not run.
+    pub fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
+    /// Its code in the agent. Loads it, which may take for ever, as its constructors run.
+    ///
+    /// # Errors
+    /// As one line, what is wrong with it.
+    pub fn module(&self) -> Result<Module, String> {
+        let load = || {
+            let loadable = self.loadable()?;
+            library::load(&loadable.keep()).map_err(|cause| self.at(&chain(&cause)))
+        };
+        self.module.get_or_init(load).clone()
+    }
+
+    /// What came of loading it, if that is over.
+    pub fn loaded(&self) -> Option<Result<Module, String>> {
+        self.module.get().cloned()
+    }
+
+    /// What children load.
+    ///
+    /// # Errors
+    /// As of [`Library::module`].
+    pub fn copy(&self) -> Result<Arc<Loadable>, String> {
+        self.copy.get_or_init(|| self.loadable().map(Arc::new)).clone()
+    }
+
+    fn loadable(&self) -> Result<Loadable, String> {
+        self.known.loadable(&self.authority, &self.state_dir).map_err(|fault| self.at(&chain(&fault.problem)))
+    }
+
+    /// What is wrong with it, with where it is.
+    pub fn at(&self, why: &str) -> String {
+        format!("{}: {why}", self.known.path.display())
+    }
+}
+
+/// A collector, configured.
+pub struct Collecting<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it declares.
+    pub manifest: &'a Arc<Manifest>,
+    /// Its options.
+    pub settings: &'a Settings,
+    /// When it is called.
+    pub timing: Timing,
+    /// What it may cost.
+    pub allowance: Allowance,
+}
+
+impl Collecting<'_> {
+    /// As the schedule takes it.
+    pub fn recruit(&self, home: Result<Home, String>) -> Recruit {
+        let schema = Schema::new(Arc::clone(self.manifest), |option| self.settings.is_on(option));
+        enlist(self.name, Arc::new(schema), self.timing, self.allowance, home)
+    }
+
+    /// Makes it in the agent.
+    pub fn maker(&self, library: &Arc<Library>, roots: &Arc<Roots>) -> Maker {
+        let host = HostHandle::new(Arc::clone(roots), Arc::clone(self.manifest), log(self.name));
+        let (options, library) = (self.settings.json(), Arc::clone(library));
+        Box::new(move || {
+            let failed = |message| Failure { kind: ErrorKind::FAILED, message };
+            library.module().map_err(failed)?.create(&options, host.clone())
+        })
+    }
 }
 
 /// A collector whose plugin cannot be had: it has a section, which says why.
 pub fn hopeless(name: &str, timing: Timing, why: String) -> Recruit {
-    enlist(name, Arc::new(Schema::of_nothing()), timing, Err(why))
+    enlist(name, Arc::new(Schema::of_nothing()), timing, Allowance::default(), Err(why))
 }
 
 /// The `agent` section. The machine id in it is that of the host that is measured.
@@ -71,7 +132,7 @@ pub fn own(timing: Timing, sources: Sources, host_root: &Path) -> Recruit {
         let sources = sources.clone();
         Instance::linked(host.clone(), |host, schema| Own::new(sources, host, schema))
     });
-    enlist(own::NAME, Arc::new(Schema::new(manifest, |_| true)), timing, Ok(maker))
+    enlist(own::NAME, Arc::new(Schema::new(manifest, |_| true)), timing, Allowance::default(), Ok(Home::Agent(maker)))
 }
 
 /// The manifest of the `agent` section.
@@ -79,27 +140,26 @@ pub fn own_manifest() -> Manifest {
     Manifest::parse(own::MANIFEST).expect("a test parses own.toml")
 }
 
-fn enlist(name: &str, schema: Arc<Schema>, timing: Timing, maker: Result<Maker, String>) -> Recruit {
+fn enlist(
+    name: &str,
+    schema: Arc<Schema>,
+    timing: Timing,
+    allowance: Allowance,
+    home: Result<Home, String>,
+) -> Recruit {
     Recruit {
         name: name.into(),
         schema,
         grid: Grid::new(timing.interval, timing.offset),
         timeout: timing.timeout,
-        maker,
+        allowance,
+        home,
     }
 }
 
 fn log(name: &str) -> Log {
     let name = name.to_owned();
-    Arc::new(move |level, text| {
-        let text = brief(text);
-        match level {
-            Level::Error => tracing::error!(collector = name, "{text}"),
-            Level::Warn => tracing::warn!(collector = name, "{text}"),
-            Level::Info => tracing::info!(collector = name, "{text}"),
-            _ => tracing::debug!(collector = name, "{text}"),
-        }
-    })
+    Arc::new(move |level, text| crate::log::of_collector(&name, level, text))
 }
 
 /// An error and its causes, as one line.
@@ -133,7 +193,8 @@ mod tests {
         let timing =
             Timing { interval: Duration::from_secs(10), offset: Duration::ZERO, timeout: Duration::from_secs(1) };
         let recruit = own(timing, Sources { ledger: Arc::default(), sinks: Vec::new() }, host.path());
-        let mut instance = recruit.maker.unwrap()().map_err(|failure| failure.message).unwrap();
+        let Ok(Home::Agent(mut maker)) = recruit.home else { panic!("it runs in the agent") };
+        let mut instance = maker().map_err(|failure| failure.message).unwrap();
         let mut frame = Frame::new(Limits::default());
         instance.collect(&mut frame, &recruit.schema.shape, timing.timeout);
         let names = recruit.schema.manifest.metrics.iter().map(|metric| &*metric.name);

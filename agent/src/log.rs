@@ -11,15 +11,28 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plugin_api::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::harmless;
+use crate::snapshot::aggregate::brief;
 
 /// Lines that wait to be written: a start with a thousand faulty plugins fits.
 const LINES_MAX: usize = 1024;
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_millis(200);
+
+/// A line that a plugin wrote.
+pub fn of_collector(name: &str, level: Level, text: &str) {
+    let text = brief(text);
+    match level {
+        Level::Error => tracing::error!(collector = name, "{text}"),
+        Level::Warn => tracing::warn!(collector = name, "{text}"),
+        Level::Info => tracing::info!(collector = name, "{text}"),
+        _ => tracing::debug!(collector = name, "{text}"),
+    }
+}
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

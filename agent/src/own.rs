@@ -53,6 +53,7 @@ struct Ids {
     collectors: TableId,
     status: ColumnId,
     placement: ColumnId,
+    child_memory: ColumnId,
     /// Each with what it is filled from.
     counters: Vec<(ColumnId, Figure)>,
     sinks: TableId,
@@ -68,7 +69,7 @@ impl Own {
     /// `/proc/self` cannot be read.
     pub fn new(sources: Sources, host: &Host, schema: &mut Schema) -> Result<Own, Error> {
         let mut collectors = schema.table("collectors")?;
-        let counters: [(&str, Figure); 9] = [
+        let counters: [(&str, Figure); 11] = [
             ("calls", |entry| entry.calls),
             ("nanoseconds", |entry| crate::snapshot::nanoseconds(entry.took)),
             ("failures", |entry| entry.failures),
@@ -78,9 +79,12 @@ impl Own {
             ("dropped", |entry| entry.dropped),
             ("refused", |entry| entry.refused),
             ("rows_lost", |entry| entry.rows_lost),
+            ("over_budget", |entry| entry.over_budget),
+            ("restarts", |entry| entry.restarts),
         ];
         let counters = counters.into_iter().map(|(name, of)| Ok((collectors.column(name)?, of)));
         let counters = counters.collect::<Result<_, Error>>()?;
+        let child_memory = collectors.column("child_memory_bytes")?;
         let (collectors, status, placement) =
             (collectors.id(), collectors.column("status")?, collectors.column("placement")?);
         let mut sinks = schema.table("sinks")?;
@@ -98,6 +102,7 @@ impl Own {
             collectors,
             status,
             placement,
+            child_memory,
             counters,
             sinks,
             depth,
@@ -147,7 +152,8 @@ impl Collector for Own {
         for entry in &self.books.collectors {
             let mut row = out.row(ids.collectors, &*entry.name);
             row.set(ids.status, entry.status.map(|status| status as u64));
-            row.set(ids.placement, u64::from(entry.place != "agent"));
+            row.set(ids.placement, entry.place as u64);
+            row.set(ids.child_memory, entry.memory);
             for (column, of) in &ids.counters {
                 row.set(*column, of(entry));
             }

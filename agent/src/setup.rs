@@ -3,7 +3,8 @@
 //! Up to [`Setup::read`] no code of a plugin has run, so that `check` and `plugins` stop there.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+mod recruiting;
+
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
@@ -12,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plugin_api::host_side::door::Module;
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::Roots;
 use tokio::sync::Notify;
 use tracing::Level;
 
+use self::recruiting::Recruiting;
 use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
 use crate::config::layers::Environment;
@@ -28,8 +29,9 @@ use crate::own::Sources;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::plugin::trust::Authority;
+use crate::record::Slots;
 use crate::schedule::ledger::Ledger;
-use crate::schedule::tick::Recruit;
+use crate::schedule::member::Recruit;
 use crate::sink::Sink;
 use crate::sink::encode::json::Json;
 use crate::sink::file::{self, FileSettings, FileSink};
@@ -93,7 +95,7 @@ pub struct Setup {
     /// What the plugin folders hold.
     pub found: Found,
     /// The libraries that the configuration names by their path.
-    pub at_paths: Vec<Known>,
+    pub at_paths: Vec<Arc<Known>>,
     authority: Authority,
 }
 
@@ -120,18 +122,18 @@ impl Setup {
         let (authority, bundled) = (Authority::of_this_agent(), Bundled::of_this_agent());
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
         let (mut at_paths, mut plugins) = (Vec::new(), Plugins::default());
-        plugins.found = found.plugins.iter().map(available).collect();
+        plugins.found = found.plugins.iter().map(|known| available(known)).collect();
         plugins.searched.clone_from(&found.searched);
         for path in config.plugin_paths() {
             match Known::read(&path, &bundled).and_then(|known| Ok((known.may_be_loaded(&authority)?, known))) {
                 Ok((doubts, known)) => {
-                    at_paths.push(known);
+                    at_paths.push(Arc::new(known));
                     found.doubts.extend(doubts);
                 }
                 Err(fault) => plugins.unavailable.push(unavailable(&fault)),
             }
         }
-        plugins.at_paths = at_paths.iter().map(available).collect();
+        plugins.at_paths = at_paths.iter().map(|known| available(known)).collect();
         plugins.unavailable.extend(found.faults.iter().map(unavailable));
         let plan = config.plan(&plugins, &sink_check).map_err(refused)?;
         Ok(Setup { config, plan, found, at_paths, authority })
@@ -179,14 +181,14 @@ impl Setup {
     /// A sink cannot be opened, or the system has run out of something.
     pub fn start(
         &self,
-        mut recruits: Vec<Recruit>,
+        (mut recruits, slots): (Vec<Recruit>, Slots),
         output: Option<&File>,
         streams: Vec<Feed>,
     ) -> Result<Agent, SetupError> {
         let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
         let sinks = self.sinks(output, &closed)?;
         recruits.push(self.own(&ledger, &sinks, &|timing| timing));
-        let parts = Parts { identity: self.identity()?, ledger, recruits, sinks, streams, snapshots: None };
+        let parts = Parts { identity: self.identity()?, ledger, recruits, slots, sinks, streams, snapshots: None };
         Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))
     }
 
@@ -216,8 +218,13 @@ impl Setup {
         }
     }
 
-    fn known(&self, path: &Path) -> Option<&Known> {
-        self.at_paths.iter().chain(&self.found.plugins).find(|known| known.path == path)
+    fn known(&self, path: &Path) -> Option<&Arc<Known>> {
+        self.plugins().find(|known| known.path == path)
+    }
+
+    /// All plugins that can be had.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<Known>> {
+        self.at_paths.iter().chain(&self.found.plugins)
     }
 
     /// The schema of a collector; of nothing where its plugin cannot be had.
@@ -228,43 +235,34 @@ impl Setup {
         }
     }
 
-    /// Loads the libraries and makes what the schedule needs of each collector: from here on plugin code runs, and may
-    /// never come back. `timing` may have the last word.
+    /// Makes what the schedule needs of each collector. Libraries of what comes with the agent are loaded: from here on
+    /// plugin code runs, and may never come back. `timing` may have the last word. With them comes where their calls are
+    /// taken down.
     ///
     /// # Errors
     /// A required plugin cannot be loaded.
-    pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<Vec<Recruit>, SetupError> {
+    pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<(Vec<Recruit>, Slots), SetupError> {
         let root = &self.plan.agent.host_root;
         let roots = Arc::new(roots(root).map_err(|why| SetupError::Unavailable(vec![why]))?);
         let offset = self.offset();
-        let mut modules: HashMap<&Path, Result<Module, String>> = HashMap::new();
+        let mut recruiting = Recruiting::new(self, roots)?;
         let (mut recruits, mut missed) = (Vec::new(), Vec::new());
-        for collector in &self.plan.collectors {
+        for (place, collector) in self.plan.collectors.iter().enumerate() {
             let timing = timing(Timing { interval: collector.interval, offset, timeout: collector.timeout });
-            let plugin = match &collector.plugin {
-                Ok(plugin) => plugin,
-                Err(why) => {
-                    recruits.push(assemble::hopeless(&collector.name, timing, why.clone()));
-                    continue;
-                }
-            };
-            let module = modules.entry(&plugin.path).or_insert_with(|| self.load(&plugin.path));
-            if let Err(why) = module {
-                tracing::error!(collector = collector.name, "{why}");
-                if collector.required {
-                    missed.push(format!("collector {} is required: {why}", collector.name));
-                }
-            }
-            let (manifest, options) = (&plugin.manifest, &plugin.options);
-            recruits.push(assemble::recruit(&collector.name, manifest, options, timing, &roots, module.clone()));
+            let (recruit, is_missed) = recruiting.recruit(place, collector, timing);
+            recruits.push(recruit);
+            missed.extend(is_missed);
         }
-        if missed.is_empty() { Ok(recruits) } else { Err(SetupError::Unavailable(missed)) }
+        if missed.is_empty() { Ok((recruits, recruiting.into_slots())) } else { Err(SetupError::Unavailable(missed)) }
     }
 
-    fn load(&self, path: &Path) -> Result<Module, String> {
-        let known = self.known(path).ok_or_else(|| format!("{}: it was not looked at", path.display()))?;
-        assemble::load(known, &self.authority, &self.plan.agent.state_dir)
-            .map_err(|why| format!("{}: {why}", path.display()))
+    /// Where this agent takes down whom it calls, for the one after it. Without a folder for that it is not taken down.
+    fn slots(&self) -> Slots {
+        let Some(folder) = &self.plan.agent.runtime_dir else { return Slots::nowhere() };
+        Slots::open(folder).unwrap_or_else(|cause| {
+            tracing::debug!(folder = %folder.display(), %cause, "could not make the file of calls");
+            Slots::nowhere()
+        })
     }
 
     /// The `agent` section, which reads the books and the queues of these sinks.

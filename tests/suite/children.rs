@@ -110,7 +110,7 @@ impl Site {
             options: script.map_or("{}".to_owned(), |script| format!("{{\"script\":{script:?}}}")),
             host_root: "/".into(),
             limits: Limits::default(),
-            policy: policy(&known, script),
+            policy: Some(policy(&known, script)),
             log_level: tracing::Level::INFO,
         };
         Site { folder, start, shape }
@@ -263,7 +263,7 @@ fn library_that_cannot_be_loaded_is_the_answer() {
 fn what_the_sandbox_refused_is_said_with_what_would_end_it() {
     let mut site = Site::mock("count=1\n");
     let script = site.folder.path().join("script").display().to_string();
-    site.start.policy = Policy::new(&terms(&Settings::default(), Without::default()));
+    site.start.policy = Some(Policy::new(&terms(&Settings::default(), Without::default())));
     let (kind, message) = site.spawn().failure();
     assert_eq!(kind, ErrorKind::FAILED);
     assert!(message.starts_with(&format!("could not read the script {script}: Permission denied")), "{message}");
@@ -274,7 +274,7 @@ fn what_the_sandbox_refused_is_said_with_what_would_end_it() {
 fn what_the_kernel_lacks_is_said_once() {
     let mut site = Site::mock("count=1\n");
     let without = Without { landlock: true, ..Without::default() };
-    site.start.policy = Policy::new(&terms(&Settings::default(), without));
+    site.start.policy = Some(Policy::new(&terms(&Settings::default(), without)));
     let mut child = site.spawn();
     let Heard::Said(Level::Warn, text) = child.read() else { panic!("it says so first") };
     assert!(text.contains("Landlock"), "{text}");
@@ -285,7 +285,7 @@ fn what_the_kernel_lacks_is_said_once() {
 fn sandbox_that_is_required_and_lacking_is_the_answer() {
     let mut site = Site::mock("count=1\n");
     let without = Without { seccomp: true, ..Without::default() };
-    site.start.policy = Policy::new(&Terms { required: true, ..terms(&Settings::default(), without) });
+    site.start.policy = Some(Policy::new(&Terms { required: true, ..terms(&Settings::default(), without) }));
     let mut child = site.spawn();
     for _ in 0..2 {
         let (kind, message) = child.failure();

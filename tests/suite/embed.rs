@@ -27,7 +27,7 @@ fn config(site: &Site, more: &str) -> String {
     let (plugins, state) = (site.path("plugins"), site.path("state"));
     format!(
         "[agent]\ninterval = \"50ms\"\ncollect = \"named\"\nplugin_dirs = [{plugins:?}]\nstate_dir = {state:?}\n\
-         [collectors.mock]\noptions = {{ script = {script:?} }}\n{more}"
+         [collectors.mock]\nisolation = \"none\"\noptions = {{ script = {script:?} }}\n{more}"
     )
 }
 

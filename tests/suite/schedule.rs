@@ -111,7 +111,7 @@ fn two_intervals_in_one_agent_land_on_their_grids() {
     let site = mocked(
         "10ms",
         &counting(),
-        "[collectors.slow]\nplugin = \"mock\"\ninterval = \"1s\"\noptions = { script = \"script\" }\n",
+        "[collectors.slow]\nplugin = \"mock\"\ninterval = \"1s\"\nisolation = \"none\"\noptions = { script = \"script\" }\n",
     );
     let mut agent = site.start(["run"]);
     let told = seconds(&mut agent, 4);

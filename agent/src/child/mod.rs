@@ -7,11 +7,14 @@
 //! A child is one process for one collector, answers one request at a time, and ends when its socket does. Nothing
 //! that comes from it is believed.
 
+pub mod cgroup;
 mod descriptors;
+pub mod keep;
 pub mod line;
 pub mod sandbox;
 mod serve;
 mod spawn;
+mod trial;
 pub mod wire;
 
 use std::io;
@@ -21,6 +24,7 @@ pub use line::{Heard, Line};
 pub use sandbox::Policy;
 pub use serve::OWN_DESCRIPTORS;
 pub use spawn::{Born, Start, spawn};
+pub use trial::{Trial, trial};
 pub use wire::Taken;
 
 /// What a child's command line begins with; the collector's name follows, so that `ps` shows it.

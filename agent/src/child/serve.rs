@@ -73,6 +73,9 @@ fn run() -> Result<(), String> {
     let voice = Arc::new(Voice::new(Arc::clone(&socket), &set_up.log_level)?);
     let itself = Itself::open();
     let collector = Collector::load(&set_up, library, &voice);
+    if set_up.policy.is_none() {
+        return collector.map(drop).inspect_err(|why| voice.say(Level::Error, why));
+    }
     serve(&socket, &voice, itself, collector, &set_up)
 }
 
@@ -113,7 +116,7 @@ fn serve(
             }
         };
         let took = Mono(now(ClockId::Monotonic)).since(at_mono);
-        explain(&mut frame, &set_up.policy);
+        set_up.policy.iter().for_each(|policy| explain(&mut frame, policy));
         let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
         let (memory, descriptors) = standing;
         let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory, descriptors, made };
@@ -168,14 +171,15 @@ impl Collector {
         // A captured host says so in a file, which the sandbox may well hide.
         let roots = Arc::new(Roots::at(&set_up.host_root)?);
         let path = open::self_path(library.as_fd());
-        let lacking = set_up.policy.draw(Some(library.as_fd())).map_err(|cause| chain(&cause))?;
+        let draw = |policy: &Policy| policy.draw(Some(library.as_fd())).map_err(|cause| chain(&cause));
+        let lacking = set_up.policy.as_ref().map_or_else(|| Ok(Vec::new()), draw)?;
         // Open for good, as in the agent: the dynamic loader knows libraries by this name.
         let _kept: i32 = library.into_raw_fd();
         if !lacking.is_empty() {
             voice.say(Level::Warn, &format!("the sandbox is not whole, this kernel lacks: {}", lacking.join("; ")));
         }
         let module = load(&path)?;
-        set_up.policy.narrow().map_err(|cause| chain(&cause))?;
+        set_up.policy.as_ref().map_or(Ok(()), Policy::narrow).map_err(|cause| chain(&cause))?;
         let scalars = manifest.metrics.len();
         let speaker = Arc::clone(voice);
         let host = HostHandle::new(roots, manifest, Arc::new(move |level, text| speaker.say(level, text)));

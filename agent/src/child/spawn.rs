@@ -39,8 +39,8 @@ pub struct Start {
     pub host_root: PathBuf,
     /// How much a reading may hold.
     pub limits: Limits,
-    /// What it may touch.
-    pub policy: Policy,
+    /// What it may touch. None for a trial: it loads the library as the agent would, says what is wrong with it, and ends.
+    pub policy: Option<Policy>,
     /// The most verbose log lines that are wanted.
     pub log_level: tracing::Level,
 }

@@ -57,8 +57,8 @@ pub struct SetUp {
     pub host_root: PathBuf,
     /// How much a reading may hold: rows, cells, text, notes.
     pub limits: [u32; 4],
-    /// What it may touch.
-    pub policy: Policy,
+    /// What it may touch; none for a trial, which loads the library and ends.
+    pub policy: Option<Policy>,
     /// The most verbose log lines that are wanted, as [`tracing::Level`] writes it.
     pub log_level: String,
     /// The process that started it.

@@ -1,12 +1,12 @@
 //! What a plugin asks for, in words: what it reaches and who has to grant it, where it runs and why, what a reading may cost.
 
 use plugin_api::host_side::fault::{Origin, Sources};
-use plugin_api::host_side::manifest::{Manifest, Read, ReadKind, ungranted};
+use plugin_api::host_side::manifest::{Allowance, Manifest, Read, ReadKind, ungranted};
 use plugin_api::host_side::options::{OptionValue, check};
 use plugin_api::host_side::tree::Table;
 
 use crate::config::layers::read_secret;
-use crate::config::plan::{Allowance, Isolation, may_exec};
+use crate::config::plan::{Isolation, may_exec};
 
 /// Where it runs where nobody says anything, and why.
 pub(super) fn runs(manifest: &Manifest, bundled: bool) -> &'static str {

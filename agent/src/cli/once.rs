@@ -62,11 +62,18 @@ fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupE
     let offset = Duration::from_nanos(clock::wall().0);
     let timing = |timing: Timing| Timing { interval: window, offset, timeout: timing.timeout.min(window) };
     let ledger = Arc::new(Ledger::default());
-    let mut recruits = setup.recruits(&timing)?;
+    let (mut recruits, slots) = setup.recruits(&timing)?;
     recruits.push(setup.own(&ledger, &[], &timing));
     let (feed, mut snapshots) = Snapshots::channel();
-    let parts =
-        Parts { identity: setup.identity()?, ledger, recruits, sinks: vec![], streams: vec![feed], snapshots: Some(2) };
+    let parts = Parts {
+        identity: setup.identity()?,
+        ledger,
+        recruits,
+        slots,
+        sinks: vec![],
+        streams: vec![feed],
+        snapshots: Some(2),
+    };
     let system = |cause| SetupError::System("start the collection", cause);
     let agent = Agent::start(parts, Arc::new(Notify::new())).map_err(system)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(system)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Invocation, code};
-use crate::agent::{Agent, Ending, SHUTDOWN};
+use crate::agent::{Agent, Calls, Ending, SHUTDOWN};
 use crate::setup::{Setup, SetupError};
 use crate::stdio;
 use crate::stop;
@@ -89,7 +89,7 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
         // Quietly: `perfwatch | head -1` is no event.
         None => tracing::debug!("ends: nobody reads its output any more, or nothing is collected"),
     }
-    let first = Instant::now();
+    let (first, calls) = (Instant::now(), agent.calls());
     // The end has its own thread, so that a second signal is heard meanwhile.
     let (done, mut ending) = tokio::sync::oneshot::channel();
     let (hand_over, handed) = std::sync::mpsc::sync_channel::<Agent>(1);
@@ -111,13 +111,14 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
                 _ = signals.terminate.recv() => "SIGTERM",
             };
             if Some(again) != ended_by || first.elapsed() > SAME_SIGNAL {
-                second(log);
+                second(log, &calls);
             }
         }
     })
 }
 
-fn second(log: &crate::log::Log) -> ! {
+fn second(log: &crate::log::Log, calls: &Calls) -> ! {
+    calls.forget();
     tracing::warn!("ends at once, at a second signal");
     log.flush();
     stop::exit(code::FAILED)

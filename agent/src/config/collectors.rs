@@ -5,14 +5,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use plugin_api::host_side::fault::{Fault, Origin, closest};
-use plugin_api::host_side::manifest::{Budget, MAX_READS, Read, ungranted};
+use plugin_api::host_side::manifest::{Allowance, Budget, MAX_READS, Read, ungranted};
 use plugin_api::host_side::names;
 use plugin_api::host_side::options::{OptionSpec, OptionValue, Settings, check, check_beside, declarations};
 use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::agent::Collect;
 use super::layers::read_secret;
-use super::plan::{Allowance, Available, CollectorPlan, Isolation, Planner, PluginPlan};
+use super::plan::{Available, CollectorPlan, Isolation, Planner, PluginPlan};
 
 /// What `[collectors.NAME]` may hold beside `options`.
 pub static DECLARED: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {

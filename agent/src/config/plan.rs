@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::host_side::fault::{Fault, Origin, Sources};
-use plugin_api::host_side::frame::Limits;
-use plugin_api::host_side::manifest::{
-    Budget, DEFAULT_CPU, DEFAULT_DESCRIPTORS, DEFAULT_MEMORY, Manifest, Read, ReadKind,
-};
-use plugin_api::host_side::options::{OptionValue, Settings};
+use plugin_api::host_side::manifest::{Allowance, Manifest, Read, ReadKind};
+use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::LeftOut;
@@ -137,60 +134,6 @@ impl Isolation {
 #[must_use]
 pub fn may_exec(manifest: &Manifest) -> bool {
     manifest.plugin.reads.iter().any(|read| read.kind == ReadKind::Exec)
-}
-
-/// What one reading may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// CPU time.
-    pub cpu: Duration,
-    /// Bytes of memory, in a child process.
-    pub memory: u64,
-    /// Open descriptors, in a child process.
-    pub descriptors: u32,
-    /// What it may hold.
-    pub limits: Limits,
-}
-
-impl Allowance {
-    /// What a budget says, and the defaults for the rest.
-    #[must_use]
-    pub fn of(budget: Budget) -> Allowance {
-        let otherwise = Limits::default();
-        Allowance {
-            cpu: budget.cpu.unwrap_or(DEFAULT_CPU),
-            memory: budget.memory.unwrap_or(DEFAULT_MEMORY),
-            descriptors: budget.descriptors.unwrap_or(DEFAULT_DESCRIPTORS),
-            limits: Limits {
-                rows: budget.rows.unwrap_or(otherwise.rows),
-                cells: budget.cells.unwrap_or(otherwise.cells),
-                text: budget.text.unwrap_or(otherwise.text),
-                ..otherwise
-            },
-        }
-    }
-}
-
-impl Allowance {
-    /// Each word of a budget, and what it is.
-    #[must_use]
-    pub fn words(&self) -> [(&'static str, OptionValue); 6] {
-        let integer = |number: u32| OptionValue::Integer(i64::from(number));
-        [
-            ("cpu", OptionValue::Duration(self.cpu)),
-            ("memory", OptionValue::Size(self.memory)),
-            ("descriptors", integer(self.descriptors)),
-            ("rows", integer(self.limits.rows)),
-            ("cells", integer(self.limits.cells)),
-            ("text", OptionValue::Size(u64::from(self.limits.text))),
-        ]
-    }
-}
-
-impl Default for Allowance {
-    fn default() -> Allowance {
-        Allowance::of(Budget::default())
-    }
 }
 
 /// What a collector runs.

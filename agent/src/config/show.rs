@@ -7,7 +7,8 @@ use plugin_api::host_side::options::{OptionValue, Settings};
 
 use super::Config;
 use super::layers::{SHIPPED, SHIPPED_NAME};
-use super::plan::{Allowance, CollectorPlan, Plan, PluginPlan, SinkKind, SinkPlan};
+use super::plan::{CollectorPlan, Plan, PluginPlan, SinkKind, SinkPlan};
+use plugin_api::host_side::manifest::Allowance;
 
 /// The shipped config, as `config default` prints it.
 #[must_use]

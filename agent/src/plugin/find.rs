@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs, io};
 
 use super::known::{Bundled, Fault, Known, Problem, SYSTEM_FOLDER};
@@ -46,7 +47,7 @@ pub struct Shadowed {
 #[derive(Debug, Default)]
 pub struct Found {
     /// One for each name, in the order in which they were found.
-    pub plugins: Vec<Known>,
+    pub plugins: Vec<Arc<Known>>,
     /// Libraries that should be plugins and are not, and folders that could not be searched.
     pub faults: Vec<Fault>,
     /// Good ones that came second.
@@ -120,7 +121,7 @@ impl Found {
                             self.doubts.push(doubt);
                         }
                     }
-                    self.plugins.push(known);
+                    self.plugins.push(Arc::new(known));
                 }
             },
             Err(fault) if should_be_ours || fault.problem.is_of_a_plugin() => self.faults.push(fault),

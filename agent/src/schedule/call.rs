@@ -8,7 +8,10 @@ use std::time::Duration;
 use plugin_api::host_side::door::{Failure, Instance};
 use plugin_api::host_side::frame::Frame;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::clock::Clock;
+use crate::record::Slot;
 use crate::snapshot::Schema;
 use crate::snapshot::aggregate::Answer;
 
@@ -19,6 +22,8 @@ pub type Maker = Box<dyn FnMut() -> Result<Instance, Failure> + Send>;
 pub struct Call {
     /// Whose: the collector's place.
     pub place: usize,
+    /// Which of its calls: one that was given up meanwhile is told by it.
+    pub number: u64,
     /// The collector.
     pub caller: Caller,
     /// Where its reading goes.
@@ -27,6 +32,8 @@ pub struct Call {
     pub schema: Arc<Schema>,
     /// How long it has.
     pub time_left: Duration,
+    /// Whether its CPU time is measured: two system calls, which are made for those that were slow before.
+    pub weigh: bool,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -41,6 +48,8 @@ pub struct Caller {
 pub struct Returned {
     /// Whose.
     pub place: usize,
+    /// Which of its calls.
+    pub number: u64,
     /// The collector, back again.
     pub caller: Caller,
     /// What it says.
@@ -55,13 +64,26 @@ impl Caller {
 }
 
 impl Call {
-    /// Calls. May take for ever.
-    pub fn run(mut self) -> Returned {
+    /// Calls. May take for ever, or end the process: `slot` tells the next agent who it was.
+    pub fn run(mut self, slot: &Slot) -> Returned {
+        let made = self.caller.instance.is_none();
+        let cpu = self.weigh.then(cpu_time);
         let (at, at_mono) = (self.clock.wall(), self.clock.mono());
+        // Places are few: the table of collectors would not fit into memory before they did not fit into 32 bits.
+        slot.enter(self.place as u32);
         let reading = self.caller.read(self.frame, &self.schema, self.time_left);
+        slot.leave();
         let took = self.clock.mono().since(at_mono);
-        Returned { place: self.place, caller: self.caller, answer: Answer { at, at_mono, took, reading } }
+        let cpu = cpu.map(|before| cpu_time().saturating_sub(before));
+        let answer = Answer { at, at_mono, took, cpu, made, reading };
+        Returned { place: self.place, number: self.number, caller: self.caller, answer }
     }
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl Caller {

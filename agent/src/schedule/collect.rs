@@ -8,12 +8,14 @@ use std::thread;
 use super::far::{self, Answers, Mailbox};
 use super::seat::Seat;
 use super::tick::Schedule;
+use crate::record::Slots;
 
 /// What the collection thread, its standby and the threads that were set aside share.
 pub struct Shared {
     seat: Seat,
     answers: Arc<Answers>,
     mailboxes: Vec<Arc<Mailbox>>,
+    slots: Slots,
 }
 
 /// The collection, running.
@@ -27,8 +29,13 @@ impl Collection {
     ///
     /// # Errors
     /// No thread or no timer is to be had.
-    pub fn start(schedule: Schedule, mailboxes: Vec<Arc<Mailbox>>) -> io::Result<Collection> {
-        let shared = Arc::new(Shared { seat: Seat::new()?, answers: Arc::default(), mailboxes });
+    pub fn start(
+        schedule: Schedule,
+        answers: Arc<Answers>,
+        mailboxes: Vec<Arc<Mailbox>>,
+        slots: Slots,
+    ) -> io::Result<Collection> {
+        let shared = Arc::new(Shared { seat: Seat::new()?, answers, mailboxes, slots });
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         standby(&shared, end.clone())?;
         let mine = Arc::clone(&shared);
@@ -62,6 +69,7 @@ type End = std::sync::mpsc::SyncSender<()>;
 
 /// The collection thread, from wherever the schedule stands.
 fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
+    let slot = shared.slots.slot();
     let mut told = false;
     loop {
         // After a hang the standby has become this thread; and where no thread was to be had, there may be one by now.
@@ -79,21 +87,21 @@ fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
             let place = call.place;
             let cut_off = schedule.cut_off();
             let number = shared.seat.put_down(schedule, cut_off);
-            let returned = call.run();
+            let returned = call.run(&slot);
             match shared.seat.pick_up(number) {
                 Some(back) => schedule = back,
                 // The standby is the collection thread now, and this one is the collector's own.
-                None => return far::serve(returned, &shared.mailboxes[place], &shared.answers),
+                None => return far::serve(returned, &shared.mailboxes[place], &shared.answers, &slot),
             }
             schedule.came_back(returned);
         }
         shared.seat.disarm();
-        schedule.gather(&shared.answers);
+        schedule.gather();
         if schedule.has_more() {
             continue;
         }
         schedule.finish();
-        if !schedule.sleep(&shared.answers) {
+        if !schedule.sleep() {
             break;
         }
     }

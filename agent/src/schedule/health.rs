@@ -9,6 +9,9 @@ use crate::snapshot::{Mono, Status, Wall};
 const FAILURES_AT_INTERVAL: u32 = 3;
 /// The longest back-off: what is mended is seen within five minutes.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// Readings in a row that were over the budget, before a collector is not asked any more. Asked less and less from the
+/// third on, it comes to this after some minutes.
+pub const OVER_BUDGET_MAX: u32 = 10;
 /// Quick calls in a row on a thread of its own, before a collector is called in the collection thread again: a machine
 /// that was starved for a moment must not cost two context switches a tick for ever.
 const QUICK_AGAIN: u32 = 100;
@@ -24,6 +27,7 @@ pub struct Health {
     cost_ns: u64,
     known: bool,
     quick: u32,
+    over: u32,
     told: bool,
     /// Since when, and why.
     quarantine: Option<(Wall, String)>,
@@ -41,6 +45,7 @@ impl Health {
             cost_ns: 0,
             known: false,
             quick: 0,
+            over: 0,
             told: false,
             quarantine: None,
         }
@@ -98,6 +103,12 @@ impl Health {
             self.quick = 0;
         }
         again
+    }
+
+    /// Takes down whether a reading was over the budget, and tells whether it was one too many.
+    pub fn went_over(&mut self, over: bool) -> bool {
+        self.over = if over { self.over + 1 } else { 0 };
+        self.over == OVER_BUDGET_MAX
     }
 
     /// Not asked any more, since when and why.

@@ -7,6 +7,28 @@ use std::time::Duration;
 use super::far::lock;
 use crate::snapshot::{Status, Wall};
 
+/// Where a collector is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the agent's collection thread.
+    Agent,
+    /// In the agent, in a thread of its own.
+    Thread,
+    /// In a process of its own.
+    Child,
+}
+
+impl Place {
+    /// The word in the data.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Place::Agent => "agent",
+            Place::Thread => "thread",
+            Place::Child => "child",
+        }
+    }
+}
+
 /// The books of one collector, since the start of the agent.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -15,7 +37,7 @@ pub struct Entry {
     /// How it stood at its last tick; none before the first.
     pub status: Option<Status>,
     /// Where it is called.
-    pub place: &'static str,
+    pub place: Place,
     /// Calls that returned.
     pub calls: u64,
     /// Readings that failed.
@@ -32,6 +54,12 @@ pub struct Entry {
     pub refused: u64,
     /// Rows that came twice, without a key, or beyond the budget.
     pub rows_lost: u64,
+    /// Readings that went over the budget.
+    pub over_budget: u64,
+    /// Children of it that died or could not be started.
+    pub restarts: u64,
+    /// Resident memory of its child; none where it has none.
+    pub memory: Option<u64>,
     /// Time in calls.
     pub took: Duration,
 }
@@ -57,11 +85,11 @@ pub struct Books {
 
 impl Ledger {
     /// Opens the books of one more collector.
-    pub fn open(&self, name: Arc<str>) {
+    pub fn open(&self, name: Arc<str>, place: Place) {
         lock(&self.inner).collectors.push(Entry {
             name,
             status: None,
-            place: "agent",
+            place,
             calls: 0,
             failures: 0,
             timeouts: 0,
@@ -70,6 +98,9 @@ impl Ledger {
             dropped: 0,
             refused: 0,
             rows_lost: 0,
+            over_budget: 0,
+            restarts: 0,
+            memory: None,
             took: Duration::ZERO,
         });
     }

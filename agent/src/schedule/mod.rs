@@ -13,7 +13,9 @@ pub mod far;
 pub mod grid;
 pub mod health;
 pub mod ledger;
+pub mod member;
 mod outcome;
+mod remote;
 pub mod seat;
 pub mod tick;
 mod wake;
@@ -28,5 +30,7 @@ pub const INTERVALS: (Duration, Duration) = (Duration::from_millis(10), Duration
 /// A call that takes longer keeps its thread: a hang costs the others this much, once. Every collector that comes with
 /// the agent answers within a twentieth of it.
 pub const HANDOVER: Duration = Duration::from_millis(20);
+/// After so many good readings in a child a collector with `isolation = "auto"` moves into the agent.
+pub const GOOD_READINGS: u32 = 10;
 /// How many collectors may hang on threads of their own; the next to hang is not asked again.
 pub const SET_ASIDE_MAX: usize = 8;

@@ -2,39 +2,71 @@
 //! The table of statuses for calls without an answer is here; for those with one it is in
 //! [`crate::snapshot::aggregate::settle`].
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::ErrorKind;
 use plugin_api::host_side::frame::Frame;
 
 use super::call::Returned;
+use super::health::OVER_BUDGET_MAX;
+use super::ledger::Place;
+use super::member::Away;
 use super::tick::Schedule;
 use super::{HANDOVER, SET_ASIDE_MAX};
-use crate::snapshot::aggregate::{own, settle};
+use crate::record::What;
+use crate::snapshot::aggregate::{Answer, own, settle};
 use crate::snapshot::{Event, EventKind, Schema, Section, Status, Wall};
 
 impl Schedule {
-    /// A collector is back from its call.
+    /// A collector is back from a call in the agent.
     pub fn came_back(&mut self, returned: Returned) {
-        let place = returned.place;
+        let Returned { place, number, caller, answer } = returned;
         let member = &mut self.members[place];
-        member.caller = Some(returned.caller);
-        let Some(mut away) = member.away.take() else { return };
-        let took = returned.answer.took;
-        let too_late = away.timed_out || took > member.timeout;
-        settle(own(&mut away.section), returned.answer);
-        let failed = too_late || away.section.status == Status::Failed;
-        // A collector that has nothing to measure here is asked like one that failed: seldom.
-        let nothing = away.section.status == Status::Unavailable;
-        member.health.called(failed || nothing, took, member.grid.interval(), self.clock.mono());
-        if member.set_aside && member.health.was_quick(took < HANDOVER / 2 && !failed) {
-            member.set_aside = false;
+        let away = if number == member.calls { member.away.take() } else { None };
+        let Some(away) = away else {
+            // It was given up and is called elsewhere now. Its destructor may hang as its call did: it is not touched.
+            std::mem::forget((caller, answer));
+            self.abandoned = self.abandoned.saturating_sub(1);
+            return;
+        };
+        member.caller = Some(caller);
+        let took = answer.took;
+        let panicked = answer.reading.as_ref().is_ok_and(|frame| frame.outcome == ErrorKind::PANICKED);
+        let (failed, over) = self.arrived(place, away, answer);
+        let member = &mut self.members[place];
+        if member.place == Place::Thread && member.health.was_quick(took < HANDOVER / 2 && !failed) {
             member.mailbox.dismiss();
-            self.moved(place, "thread", "agent", "quick again");
+            self.moved(place, Place::Agent, "quick again");
         }
+        if panicked {
+            self.throw_out(place, What::Panicked);
+        } else if over {
+            self.throw_out(place, What::BrokeBudget);
+        }
+    }
+
+    /// An answer is there, from wherever it was asked for. Tells whether it was none, and whether it cost too much.
+    pub(super) fn arrived(&mut self, place: usize, mut away: Away, answer: Answer) -> (bool, bool) {
+        let (took, cpu, made) = (answer.took, answer.cpu, answer.made);
+        let member = &mut self.members[place];
+        let too_late = away.timed_out || took > member.timeout;
+        let section = own(&mut away.section);
+        settle(section, answer);
+        let allowed = member.allowance.cpu;
+        // A thread's CPU time is never more than the time that passed: it is measured once that was too long.
+        member.weigh |= cpu.is_none() && took > allowed;
+        let over = over_budget(section, cpu.filter(|cpu| *cpu > allowed), allowed);
+        if made {
+            self.aggregator.forget(place);
+        }
+        let failed = too_late || section.status == Status::Failed;
+        // A collector that has nothing to measure here is asked like one that failed: seldom. So is one that costs too much.
+        let seldom = failed || over || section.status == Status::Unavailable;
+        member.health.called(seldom, took, member.grid.interval(), self.clock.mono());
         let frame = &away.section.frame;
         let (refused, lost) = (frame.refused, u64::from(frame.lost_rows) + u64::from(frame.dropped_rows));
-        let member = &mut self.members[place];
         if (refused > 0 || frame.dropped_rows > 0) && member.health.tell_once() {
             tell_of_lies(&member.name, frame, &member.schema);
         }
@@ -48,7 +80,12 @@ impl Schedule {
             entry.dropped += u64::from(too_late);
             entry.refused += u64::from(refused);
             entry.rows_lost += lost;
+            entry.over_budget += u64::from(over);
         });
+        if self.members[place].health.went_over(over) {
+            let why = format!("{OVER_BUDGET_MAX} readings in a row were over its budget");
+            self.quarantine(place, away.started_wall, why);
+        }
         if too_late {
             self.aggregator.give_back(away.section);
             if in_time {
@@ -67,6 +104,7 @@ impl Schedule {
         } else {
             self.keep_late(place, away.section);
         }
+        (failed, over)
     }
 
     /// A reading that came after its snapshot left goes with the next one; an older one of the same collector is dropped.
@@ -84,35 +122,55 @@ impl Schedule {
     /// The standby thread has taken over from the call that is going on in the thread before: that thread is the collector's own from now on.
     pub fn taken_over(&mut self) {
         let Some(&place) = self.near_next.checked_sub(1).and_then(|last| self.near.get(last)) else { return };
-        let hanging = self.members.iter().filter(|member| member.set_aside && member.away.is_some()).count();
-        self.members[place].set_aside = true;
-        let why = format!("a call took longer than {} ms", HANDOVER.as_millis());
-        self.moved(place, "agent", "thread", &why);
-        if hanging >= SET_ASIDE_MAX {
-            let why = format!("hangs, as {hanging} others do");
-            let member = &mut self.members[place];
-            tracing::error!(collector = &*member.name, "quarantined: {why}");
-            self.aggregator.happened(Event {
-                collector: Some(Arc::clone(&member.name)),
-                cause: Some(why.clone()),
-                ..Event::new(EventKind::Quarantined)
-            });
+        let hanging = self.hanging() + self.abandoned;
+        self.moved(place, Place::Thread, &format!("a call took longer than {} ms", HANDOVER.as_millis()));
+        let member = &self.members[place];
+        // One that may move into a child does so when its time has run out.
+        if hanging >= SET_ASIDE_MAX && member.verdict.is_none() {
             let since = member.away.as_ref().map_or(self.tick, |away| away.started_wall);
-            member.health.quarantine(since, why);
+            self.quarantine(place, since, format!("hangs, as {hanging} others do"));
         }
     }
 
-    fn moved(&mut self, place: usize, from: &str, to: &'static str, why: &str) {
-        let name = &self.members[place].name;
-        match to {
-            "agent" => tracing::info!(collector = &**name, "called in the agent's own thread again: {why}"),
-            _ => tracing::warn!(collector = &**name, "called in a thread of its own from now on: {why}"),
+    /// It is not asked any more.
+    pub(super) fn quarantine(&mut self, place: usize, since: Wall, why: String) {
+        let member = &mut self.members[place];
+        tracing::error!(collector = &*member.name, "quarantined: {why}");
+        self.aggregator.happened(Event {
+            collector: Some(Arc::clone(&member.name)),
+            cause: Some(why.clone()),
+            ..Event::new(EventKind::Quarantined)
+        });
+        member.health.quarantine(since, why);
+        if let (Place::Child, Some(keeper)) = (member.place, &self.keeper) {
+            keeper.leave(place);
+            self.hang_up(place, None);
         }
-        self.ledger.with(|books| books.collectors[place].place = to);
+    }
+
+    /// It is called elsewhere from now on.
+    pub(super) fn moved(&mut self, place: usize, to: Place, why: &str) {
+        let member = &mut self.members[place];
+        let from = std::mem::replace(&mut member.place, to);
+        let name = &member.name;
+        match to {
+            Place::Agent if from == Place::Child => {
+                tracing::info!(collector = &**name, "called in the agent from now on: {why}");
+            }
+            Place::Agent => tracing::info!(collector = &**name, "called in the agent's own thread again: {why}"),
+            Place::Thread => {
+                tracing::warn!(collector = &**name, "called in a thread of its own from now on: {why}");
+            }
+            Place::Child => tracing::warn!(collector = &**name, "called in a child from now on: {why}"),
+        }
+        self.ledger.with(|books| {
+            let entry = &mut books.collectors[place];
+            (entry.place, entry.memory) = (to, None);
+        });
         self.aggregator.happened(Event {
             collector: Some(Arc::clone(name)),
-            from: Some(from.into()),
-            to: Some(to.into()),
+            from: Some(from.word().into()),
+            to: Some(to.word().into()),
             cause: Some(why.into()),
             ..Event::new(EventKind::Moved)
         });
@@ -125,6 +183,9 @@ impl Schedule {
         let Some(away) = &mut member.away else { return };
         if !away.timed_out && now.since(away.started) >= member.timeout {
             away.timed_out = true;
+            if let (Some(keeper), Some((_, life))) = (&self.keeper, &member.child.up) {
+                keeper.watch(place, life);
+            }
             self.ledger.with(|books| books.collectors[place].timeouts += 1);
         }
     }
@@ -141,18 +202,33 @@ impl Schedule {
         }
     }
 
-    fn timed_out(&mut self, place: usize, since: Wall) {
+    pub(super) fn timed_out(&mut self, place: usize, since: Wall) {
         let why = no_answer_for(self.members[place].timeout);
         self.without(place, Status::Timeout, Some(since), &why);
         self.called_at(since);
     }
 
     /// The last section is of a call that began then.
-    fn called_at(&mut self, started: Wall) {
+    pub(super) fn called_at(&mut self, started: Wall) {
         if let Some(section) = self.sections.last_mut() {
             own(section).at = Some(started);
         }
     }
+}
+
+/// Marks what cost too much or was cut, and tells whether anything did.
+fn over_budget(section: &mut Section, cpu: Option<Duration>, allowed: Duration) -> bool {
+    if !section.status.has_metrics() {
+        return cpu.is_some();
+    }
+    if let Some(cpu) = cpu {
+        section.status = Status::Partial;
+        let start = if section.error.is_empty() { "" } else { "; " };
+        let allowed = humantime::format_duration(allowed);
+        // Writing to a string cannot fail.
+        let _ = write!(section.error, "{start}over its budget: {cpu:.1?} of CPU time, where budget.cpu is {allowed}");
+    }
+    cpu.is_some() || section.frame.lost_rows > 0 || section.frame.lost_texts > 0
 }
 
 /// Says once what the data shows as null or not at all; the books count it always.
@@ -179,6 +255,6 @@ fn tell_of_lies(name: &str, frame: &Frame, schema: &Schema) {
     }
 }
 
-fn no_answer_for(timeout: Duration) -> String {
+pub(super) fn no_answer_for(timeout: Duration) -> String {
     format!("no answer for {}", humantime::format_duration(timeout))
 }

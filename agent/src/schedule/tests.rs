@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugin_api::host_side::door::Instance;
-use plugin_api::host_side::manifest::Manifest;
+use plugin_api::host_side::manifest::{Allowance, Manifest};
 use plugin_api::host_side::roots::{HostHandle, Roots};
 use plugin_api::options::NoOptions;
 use plugin_api::{Collector, Error, Host, Recorder, ScalarId, Schema as Names};
@@ -17,7 +17,9 @@ use super::clock::{Clock, Wake};
 use super::far::{Answers, Mailbox, lock};
 use super::grid::Grid;
 use super::ledger::Ledger;
-use super::tick::{Recruit, Schedule};
+use super::member::{Home, Recruit};
+use super::tick::Schedule;
+use crate::record::Slots;
 use crate::snapshot::aggregate::Aggregator;
 use crate::snapshot::{EventKind, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
 
@@ -157,8 +159,10 @@ impl Bench {
         let (ledger, into) = (Arc::new(Ledger::default()), Arc::clone(&emitted));
         let identity = Arc::new(Identity { host: None, run: "0".repeat(32), labels: Vec::new() });
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| lock(&into).push(Arc::clone(snapshot)));
-        let schedule = Schedule::new(clock.clone(), Aggregator::new(identity), Arc::clone(&ledger), None, emit);
-        Bench { clock, schedule, emitted, ledger, answers: Arc::default(), mailboxes: Vec::new() }
+        let answers = Arc::new(Answers::new().unwrap());
+        let aggregator = Aggregator::new(identity);
+        let schedule = Schedule::new(clock.clone(), aggregator, Arc::clone(&ledger), Arc::clone(&answers), None, emit);
+        Bench { clock, schedule, emitted, ledger, answers, mailboxes: Vec::new() }
     }
 
     fn add(&mut self, name: &str, interval_ms: u64, steps: &[Step]) {
@@ -180,18 +184,21 @@ impl Bench {
             Instance::linked(host, |_, names| Ok(Mock { clock, steps, count: names.scalar("count")?, part }))
         });
         let interval = Duration::from_millis(interval_ms);
-        self.mailboxes.push(self.schedule.add(Recruit {
+        let (mailbox, _) = self.schedule.add(Recruit {
             name: name.into(),
             schema: Arc::new(Schema::new(manifest, |_| true)),
             grid: Grid::new(interval, Duration::ZERO),
             timeout,
-            maker: Ok(maker),
-        }));
+            // More CPU time than a call here takes, on the slowest machine.
+            allowance: Allowance { cpu: Duration::from_secs(60), ..Allowance::default() },
+            home: Ok(Home::Agent(maker)),
+        });
+        self.mailboxes.push(mailbox);
     }
 
     fn call_all(&mut self) {
         while let Some(call) = self.schedule.next_call() {
-            self.schedule.came_back(call.run());
+            self.schedule.came_back(call.run(&Slots::nowhere().slot()));
         }
     }
 
@@ -203,7 +210,7 @@ impl Bench {
 
     /// The next tick, to its snapshot.
     fn tick(&mut self) -> Arc<Snapshot> {
-        assert!(self.schedule.sleep(&self.answers));
+        assert!(self.schedule.sleep());
         self.rest()
     }
 
@@ -214,10 +221,10 @@ impl Bench {
 
     fn leave(&mut self) -> Arc<Snapshot> {
         // Nobody else brings the manual clock to the moment that a gathering waits for.
-        self.schedule.gather(&self.answers);
+        self.schedule.gather();
         while self.schedule.has_more() {
             self.call_all();
-            self.schedule.gather(&self.answers);
+            self.schedule.gather();
         }
         self.schedule.finish();
         Arc::clone(lock(&self.emitted).last().unwrap())
@@ -323,14 +330,15 @@ fn growth_over_a_failure_spans_from_the_last_emitted_reading() {
 }
 
 #[test]
-fn collector_that_panicked_is_made_anew_and_goes_on() {
+fn collector_that_panicked_is_made_anew_and_its_counters_grow_from_there() {
     let mut bench = Bench::new(BEGIN);
-    bench.add("a", 1_000, &[Step::Count(1), Step::Panics, Step::Count(3)]);
+    bench.add("a", 1_000, &[Step::Count(1), Step::Panics, Step::Count(3), Step::Count(5)]);
     bench.start();
     let second = bench.tick();
     assert_eq!((section(&second, "a").status, &*section(&second, "a").error), (Status::Failed, "panicked: mock"));
     let third = bench.tick();
-    assert_eq!((section(&third, "a").status, rate(section(&third, "a"))), (Status::Ok, Some(1.0)));
+    assert_eq!((section(&third, "a").status, rate(section(&third, "a"))), (Status::Ok, None));
+    assert_eq!(rate(section(&bench.tick(), "a")), Some(2.0));
 }
 
 #[test]
@@ -365,11 +373,11 @@ fn back_off_after_calls_that_were_pending_and_then_too_late_says_what_went_wrong
     bench.add_timed("a", 1_000, Duration::from_millis(950), &steps, false);
     bench.start();
     for round in 0..3 {
-        assert!(bench.schedule.sleep(&bench.answers));
+        assert!(bench.schedule.sleep());
         let call = if round == 0 { bench.hang() } else { bench.mailboxes[0].next().unwrap() };
         bench.clock.advance(900 * MS);
         assert_eq!(section(&bench.leave(), "a").status, Status::Pending);
-        bench.answers.hand_in(call.run());
+        bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
     }
     let after = bench.tick();
     let it = section(&after, "a");
@@ -476,7 +484,7 @@ fn late_collector_is_marked_and_not_run_twice() {
     bench.add("a", 1_000, &[Step::Count(0), Step::Count(1)]);
     bench.add("b", 1_000, &[Step::Count(0), Step::Count(2)]);
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let call = bench.hang();
     assert_eq!(call.place, 0);
     bench.call_all();
@@ -486,11 +494,11 @@ fn late_collector_is_marked_and_not_run_twice() {
     assert_eq!((section(&first, "a").status, section(&first, "b").status), (Status::Timeout, Status::Ok));
     assert_eq!(kinds(&first), [EventKind::Moved]);
     // It is still out at the next tick: said again, and not called again.
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let calls: Vec<_> = std::iter::from_fn(|| {
         bench.schedule.next_call().map(|call| {
             let place = call.place;
-            bench.schedule.came_back(call.run());
+            bench.schedule.came_back(call.run(&Slots::nowhere().slot()));
             place
         })
     })
@@ -502,10 +510,10 @@ fn late_collector_is_marked_and_not_run_twice() {
         (Status::Timeout, Some(Wall(BEGIN + 1_000 * MS)))
     );
     // What comes back now is thrown away, and the collector is asked again at the next tick, on its own thread.
-    bench.answers.hand_in(call.run());
-    assert!(bench.schedule.sleep(&bench.answers));
+    bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
+    assert!(bench.schedule.sleep());
     assert_eq!(bench.ledger.with(|books| (books.collectors[0].timeouts, books.collectors[0].dropped)), (1, 1));
-    bench.answers.hand_in(bench.mailboxes[0].next().unwrap().run());
+    bench.answers.hand_in(bench.mailboxes[0].next().unwrap().run(&Slots::nowhere().slot()));
     let third = bench.rest();
     assert_eq!((section(&third, "a").status, section(&third, "a").at), (Status::Ok, Some(third.timestamp)));
 }
@@ -515,19 +523,19 @@ fn reading_that_comes_between_two_ticks_stands_in_for_the_call_that_follows_it()
     let mut bench = Bench::new(BEGIN);
     bench.add_timed("a", 1_000, Duration::from_secs(2), &[Step::Count(0), Step::Count(1), Step::Count(2)], false);
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let call = bench.hang();
     bench.clock.advance(900 * MS);
     assert_eq!(section(&bench.leave(), "a").status, Status::Pending);
     // It answers before the next tick, so it is asked again at that, and is again too slow for it.
-    bench.answers.hand_in(call.run());
-    assert!(bench.schedule.sleep(&bench.answers));
+    bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
+    assert!(bench.schedule.sleep());
     let call = bench.mailboxes[0].next().unwrap();
     bench.clock.advance(950 * MS);
     let second = bench.leave();
     assert_eq!((section(&second, "a").status, count(section(&second, "a"))), (Status::Ok, Some(1)));
-    bench.answers.hand_in(call.run());
-    assert!(bench.schedule.sleep(&bench.answers));
+    bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
+    assert!(bench.schedule.sleep());
     bench.clock.advance(950 * MS);
     assert_eq!(count(section(&bench.leave(), "a")), Some(2));
 }
@@ -537,12 +545,12 @@ fn collector_that_is_quick_again_is_called_here_and_its_thread_ends() {
     let mut bench = Bench::new(BEGIN);
     bench.add("a", 1_000, &[]);
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let call = bench.hang();
     let (end, ended) = std::sync::mpsc::channel();
     let (mailbox, answers) = (Arc::clone(&bench.mailboxes[0]), Arc::clone(&bench.answers));
     std::thread::spawn(move || {
-        super::far::serve(call.run(), &mailbox, &answers);
+        super::far::serve(call.run(&Slots::nowhere().slot()), &mailbox, &answers, &Slots::nowhere().slot());
         end.send(()).unwrap();
     });
     bench.leave();
@@ -557,7 +565,7 @@ fn end_waits_for_no_answer_and_the_snapshot_leaves_with_those_that_are_there() {
     bench.add("a", 10_000, &[]);
     bench.add("b", 10_000, &[Step::Count(0), Step::Count(3)]);
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let hung = bench.hang();
     bench.call_all();
     bench.answers.hurry();
@@ -574,7 +582,7 @@ fn reading_that_comes_after_the_cut_off_goes_with_the_next_snapshot() {
     bench.add("b", 100, &[]);
     bench.start();
     while !names(lock(&bench.emitted).last().unwrap()).contains(&"a") || lock(&bench.emitted).len() == 1 {
-        assert!(bench.schedule.sleep(&bench.answers));
+        assert!(bench.schedule.sleep());
         let due = bench.clock.wall();
         if due < Wall(BEGIN + 2_000 * MS) {
             bench.rest();
@@ -590,7 +598,7 @@ fn reading_that_comes_after_the_cut_off_goes_with_the_next_snapshot() {
             bench.schedule.taken_over();
             hung = Some(call);
         } else {
-            bench.schedule.came_back(call.run());
+            bench.schedule.came_back(call.run(&Slots::nowhere().slot()));
         }
     }
     bench.clock.advance(75 * MS);
@@ -599,7 +607,7 @@ fn reading_that_comes_after_the_cut_off_goes_with_the_next_snapshot() {
         (section(&pending, "a").status, section(&pending, "a").since),
         (Status::Pending, Some(Wall(BEGIN + 2_000 * MS)))
     );
-    bench.answers.hand_in(hung.unwrap().run());
+    bench.answers.hand_in(hung.unwrap().run(&Slots::nowhere().slot()));
     let next = bench.tick();
     assert_eq!(names(&next), ["a", "b"]);
     assert_eq!((section(&next, "a").status, count(section(&next, "a"))), (Status::Ok, Some(20)));
@@ -612,7 +620,7 @@ fn ninth_collector_to_hang_is_quarantined_at_once() {
         bench.add(&format!("c{number}"), 10_000, &[]);
     }
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let hung: Vec<_> = (0..9).map(|_| bench.hang()).collect();
     bench.call_all();
     bench.clock.advance(1_500 * MS);
@@ -658,7 +666,7 @@ fn collectors_that_have_only_failed_so_far_have_their_turn_beside_one_that_hangs
     bench.add("c1", 10_000, &vec![Step::Fails("x"); 9]);
     bench.add("c2", 10_000, &vec![Step::Nothing; 9]);
     bench.start();
-    assert!(bench.schedule.sleep(&bench.answers));
+    assert!(bench.schedule.sleep());
     let hung = bench.hang();
     bench.call_all();
     bench.clock.advance(1_500 * MS);
@@ -676,7 +684,7 @@ fn collectors_behind_one_that_is_only_slow_have_their_turn() {
     bench.schedule.start();
     let slow = bench.hang();
     bench.call_all();
-    bench.answers.hand_in(slow.run());
+    bench.answers.hand_in(slow.run(&Slots::nowhere().slot()));
     let start = bench.leave();
     assert!(start.sections.iter().all(|section| section.status == Status::Ok), "{start:?}");
 }

@@ -4,64 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::{Frame, Limits};
 
-use super::call::{Call, Caller, Maker, Returned};
+use super::call::{Call, Caller};
 use super::clock::Clock;
-use super::far::{Answers, Mailbox};
-use super::grid::Grid;
+use super::far::{Answers, Arrivals, Mailbox};
 use super::health::Health;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Place};
+use super::member::{Away, Home, Member, Recruit, Remote};
 use super::wake::drift;
+use crate::child::keep::{Orders, Ward};
 use crate::snapshot::aggregate::{Aggregator, own};
-use crate::snapshot::{Event, EventKind, Mono, Schema, Section, Snapshot, Status, Wall};
+use crate::snapshot::{Event, EventKind, Mono, Section, Snapshot, Status, Wall};
 
 /// Of the way to the next tick, in hundredths: a snapshot leaves by then, whoever is missing.
 const CUT_OFF_PERCENT: u64 = 90;
-
-/// A collector to be scheduled.
-pub struct Recruit {
-    /// The configured name.
-    pub name: Arc<str>,
-    /// What its cells mean.
-    pub schema: Arc<Schema>,
-    /// When it is due.
-    pub grid: Grid,
-    /// How long a call may take.
-    pub timeout: Duration,
-    /// What makes it, or why it cannot be had.
-    pub maker: Result<Maker, String>,
-}
-
-pub(super) struct Member {
-    pub(super) name: Arc<str>,
-    pub(super) schema: Arc<Schema>,
-    pub(super) grid: Grid,
-    pub(super) timeout: Duration,
-    pub(super) next_due: Wall,
-    pub(super) health: Health,
-    /// Why it cannot be had, where it cannot.
-    pub(super) hopeless: Option<String>,
-    /// The collector, while it is not in a call.
-    pub(super) caller: Option<Caller>,
-    /// The call that it is in.
-    pub(super) away: Option<Away>,
-    /// It is called on a thread of its own.
-    pub(super) set_aside: bool,
-    pub(super) mailbox: Arc<Mailbox>,
-    /// A reading that came between two ticks.
-    pub(super) late: Option<Arc<Section>>,
-    pub(super) due: bool,
-    /// Its section of this tick is there.
-    pub(super) done: bool,
-}
-
-pub(super) struct Away {
-    pub(super) section: Arc<Section>,
-    pub(super) started: Mono,
-    pub(super) started_wall: Wall,
-    pub(super) timed_out: bool,
-}
 
 /// What a schedule does with a snapshot.
 pub type Emit = Box<dyn FnMut(&Arc<Snapshot>) + Send>;
@@ -80,7 +38,16 @@ pub struct Schedule {
     pub(super) near: Vec<usize>,
     pub(super) near_next: usize,
     pub(super) sections: Vec<Arc<Section>>,
-    pub(super) returned: Vec<Returned>,
+    pub(super) answers: Arc<Answers>,
+    pub(super) arrivals: Arrivals,
+    /// Who keeps the children; none where there are none.
+    pub(super) keeper: Option<Orders>,
+    /// Passes over what children sent.
+    pub(super) check: Check,
+    /// Where a child writes that was not asked.
+    pub(super) scratch: Frame,
+    /// Calls that were given up and whose threads are still in them.
+    pub(super) abandoned: usize,
     /// A collector that had never answered before has had its turn in this tick.
     pub(super) tried_unknown: bool,
     pub(super) slept: u64,
@@ -96,6 +63,7 @@ impl Schedule {
         clock: Arc<dyn Clock>,
         aggregator: Aggregator,
         ledger: Arc<Ledger>,
+        answers: Arc<Answers>,
         snapshots: Option<u64>,
         emit: Emit,
     ) -> Schedule {
@@ -112,38 +80,67 @@ impl Schedule {
             near: Vec::new(),
             near_next: 0,
             sections: Vec::new(),
-            returned: Vec::new(),
+            answers,
+            arrivals: Arrivals::default(),
+            keeper: None,
+            check: Check::default(),
+            scratch: Frame::new(Limits::default()),
+            abandoned: 0,
             tried_unknown: false,
             left: snapshots,
         }
     }
 
-    /// Adds a collector and gives the mailbox of the thread that it may come to have.
-    pub fn add(&mut self, recruit: Recruit) -> Arc<Mailbox> {
-        self.aggregator.add(Arc::clone(&recruit.name), Arc::clone(&recruit.schema));
-        self.ledger.open(Arc::clone(&recruit.name));
-        let mailbox = Arc::new(Mailbox::default());
-        let (caller, hopeless) = match recruit.maker {
-            Ok(maker) => (Some(Caller::new(maker)), None),
-            Err(why) => (None, Some(why)),
+    /// Adds a collector and gives the mailbox of the thread that it may come to have, and what its children are kept by
+    /// where it has or may have some.
+    pub fn add(&mut self, recruit: Recruit) -> (Arc<Mailbox>, Option<Ward>) {
+        let Recruit { name, schema, grid, timeout, allowance, home } = recruit;
+        let limits = allowance.limits.holding(schema.shape.scalars.len());
+        let index = self.aggregator.add(Arc::clone(&name), Arc::clone(&schema), limits);
+        let (hopeless, place, maker, starter, verdict) = match home {
+            Err(why) => (Some(why), Place::Agent, None, None, None),
+            Ok(Home::Agent(maker)) => (None, Place::Agent, Some(maker), None, None),
+            Ok(Home::Child(starter)) => (None, Place::Child, None, Some(starter), None),
+            Ok(Home::Either { maker, starter, settled, verdict }) => {
+                let place = if settled { Place::Agent } else { Place::Child };
+                (None, place, Some(maker), Some(starter), Some(verdict))
+            }
         };
+        self.ledger.open(Arc::clone(&name), place);
+        let mailbox = Arc::new(Mailbox::default());
         self.members.push(Member {
-            name: recruit.name,
-            schema: recruit.schema,
-            grid: recruit.grid,
-            timeout: recruit.timeout,
+            name,
+            schema,
+            grid,
+            timeout,
+            allowance,
             next_due: Wall(0),
             health: Health::new(),
             hopeless,
-            caller,
+            place,
+            caller: maker.map(Caller::new),
+            child: Remote::default(),
+            verdict,
+            weigh: false,
+            calls: 0,
             away: None,
-            set_aside: false,
             mailbox: Arc::clone(&mailbox),
             late: None,
             due: false,
             done: false,
         });
-        mailbox
+        let memory = allowance.memory;
+        (mailbox, starter.map(|starter| Ward { place: index, starter, timeout, limits, memory }))
+    }
+
+    /// Children are kept by these orders, and are started now.
+    pub fn keep(&mut self, keeper: Orders) {
+        for (place, member) in self.members.iter().enumerate() {
+            if member.place == Place::Child && member.hopeless.is_none() {
+                keeper.begin(place);
+            }
+        }
+        self.keeper = Some(keeper);
     }
 
     /// Begins the start: a tick of its own, at once and off the grid, at which every collector is due.
@@ -176,6 +173,10 @@ impl Schedule {
             if !member.due {
                 continue;
             }
+            if member.place == Place::Child && member.away.is_some() {
+                self.give_up(place);
+            }
+            let member = &mut self.members[place];
             if let Some(why) = member.hopeless.clone() {
                 self.without(place, Status::Failed, None, &why);
             } else if let Some((since, why)) = member.health.quarantined() {
@@ -190,11 +191,15 @@ impl Schedule {
                     Some(Status::Unavailable) => self.without(place, Status::Unavailable, None, &why),
                     _ => self.without(place, Status::Backoff, Some(since), &why),
                 }
-            } else if member.set_aside {
-                let call = self.leave(place);
-                self.members[place].mailbox.post(call);
             } else {
-                self.near.push(place);
+                match member.place {
+                    Place::Agent => self.near.push(place),
+                    Place::Thread => {
+                        let call = self.leave(place);
+                        self.members[place].mailbox.post(call);
+                    }
+                    Place::Child => self.ask(place),
+                }
             }
         }
         let members = &self.members;
@@ -221,7 +226,12 @@ impl Schedule {
     }
 
     fn is_hanging(&self) -> bool {
-        self.members.iter().any(|member| member.set_aside && member.away.is_some())
+        self.hanging() > 0
+    }
+
+    /// How many are in a call on a thread of their own.
+    pub(super) fn hanging(&self) -> usize {
+        self.members.iter().filter(|member| member.place == Place::Thread && member.away.is_some()).count()
     }
 
     /// When the snapshot leaves.
@@ -260,9 +270,12 @@ impl Schedule {
         let member = &mut self.members[place];
         let caller = member.caller.take().expect("a collector that is not away is here");
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());
-        member.away = Some(Away { section, started, started_wall, timed_out: false });
+        member.away = Some(Away { section, started, started_wall, timed_out: false, asked: true });
+        member.calls += 1;
         Call {
             place,
+            number: member.calls,
+            weigh: member.weigh,
             caller,
             frame,
             schema: Arc::clone(&member.schema),
@@ -272,7 +285,7 @@ impl Schedule {
     }
 
     /// Waits until all that are due have answered or run out of their time, at the latest until the cut-off.
-    pub fn gather(&mut self, answers: &Answers) {
+    pub fn gather(&mut self) {
         loop {
             let now = self.clock.mono();
             let wait = self
@@ -283,7 +296,7 @@ impl Schedule {
                 .filter(|&timeout| timeout > now)
                 .max();
             let patience = wait.map_or(Duration::ZERO, |until| until.min(self.cut_off).since(now));
-            let (came, goes_on) = self.take_answers(answers, patience);
+            let (came, goes_on) = self.take_answers(patience);
             if !came && (!goes_on || self.clock.mono() >= self.cut_off) {
                 return;
             }
@@ -291,12 +304,14 @@ impl Schedule {
     }
 
     /// Takes in who is back, after waiting for as long as nobody is: whether anybody was, and whether to wait again.
-    pub(super) fn take_answers(&mut self, answers: &Answers, patience: Duration) -> (bool, bool) {
-        let mut returned = std::mem::take(&mut self.returned);
-        let goes_on = answers.collect(patience, &mut returned);
-        let came = !returned.is_empty();
-        returned.drain(..).for_each(|returned| self.came_back(returned));
-        self.returned = returned;
+    pub(super) fn take_answers(&mut self, patience: Duration) -> (bool, bool) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let goes_on = self.answers.collect(patience, &mut arrivals);
+        let came = !arrivals.is_empty();
+        arrivals.ready.drain(..).for_each(|place| self.hear(place));
+        arrivals.news.drain(..).for_each(|news| self.learn(news));
+        arrivals.returned.drain(..).for_each(|returned| self.came_back(returned));
+        self.arrivals = arrivals;
         (came, goes_on)
     }
 
@@ -334,6 +349,7 @@ impl Schedule {
         });
         let snapshot = self.aggregator.snapshot(self.tick, &mut self.sections);
         (self.emit)(&snapshot);
+        (0..self.members.len()).for_each(|place| self.throw_out_if_hung(place));
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
         }

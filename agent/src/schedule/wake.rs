@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, Wake, at_once};
-use super::far::Answers;
 use super::tick::Schedule;
 use crate::snapshot::{Event, EventKind, Wall, nanoseconds};
 
@@ -30,7 +29,7 @@ impl Schedule {
     ///
     /// Where ticks were slept through, all who are behind are read in one tick, the latest of them: nothing is made up in
     /// a burst, and a reading a day is not lost with the minute that it was for.
-    pub fn sleep(&mut self, answers: &Answers) -> bool {
+    pub fn sleep(&mut self) -> bool {
         if self.left == Some(0) {
             return false;
         }
@@ -45,7 +44,7 @@ impl Schedule {
                     self.miss(now);
                     let behind = self.members.iter().map(|member| member.next_due).filter(|&due| due <= now);
                     let Some(tick) = behind.max() else { continue };
-                    self.take_answers(answers, Duration::ZERO);
+                    self.take_answers(Duration::ZERO);
                     for member in &mut self.members {
                         member.due = member.next_due <= tick;
                         if member.due {

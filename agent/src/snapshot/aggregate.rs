@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plugin_api::ErrorKind;
 use plugin_api::host_side::door::Failure;
-use plugin_api::host_side::frame::Frame;
+use plugin_api::host_side::frame::{Frame, Limits};
 
 use super::derive::{RowIndex, derive};
 use super::pool::Pool;
@@ -32,6 +32,10 @@ pub struct Answer {
     pub at_mono: Mono,
     /// How long it took.
     pub took: Duration,
+    /// CPU time that went into it, where that was measured.
+    pub cpu: Option<Duration>,
+    /// The collector was made for it: its counters begin anew.
+    pub made: bool,
     /// The reading, or why there is no collector to take one.
     pub reading: Result<Frame, Failure>,
 }
@@ -39,6 +43,7 @@ pub struct Answer {
 struct Member {
     name: Arc<str>,
     schema: Arc<Schema>,
+    limits: Limits,
     sections: Pool<Section>,
     /// The last section that was emitted with a reading.
     base: Option<Arc<Section>>,
@@ -71,8 +76,8 @@ impl Aggregator {
     }
 
     /// Adds a collector and tells its place.
-    pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>) -> usize {
-        self.members.push(Member { name, schema, sections: Pool::default(), base: None });
+    pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>, limits: Limits) -> usize {
+        self.members.push(Member { name, schema, limits, sections: Pool::default(), base: None });
         self.members.len() - 1
     }
 
@@ -84,8 +89,9 @@ impl Aggregator {
     /// An empty section of a collector, that nobody else holds.
     pub fn blank(&mut self, place: usize) -> Arc<Section> {
         let member = &mut self.members[place];
-        let mut section =
-            member.sections.take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema)));
+        let mut section = member
+            .sections
+            .take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema), member.limits));
         own(&mut section).clear();
         section
     }
@@ -93,6 +99,11 @@ impl Aggregator {
     /// Takes back a section that is not to be emitted.
     pub fn give_back(&mut self, section: Arc<Section>) {
         self.members[section.place].sections.keep(section);
+    }
+
+    /// A collector is another one from now on: nothing grows from what the one before it counted.
+    pub fn forget(&mut self, place: usize) {
+        self.members[place].base = None;
     }
 
     /// Notes what happened: it rides along with the next snapshot.
@@ -231,9 +242,19 @@ mod tests {
     #[test]
     fn error_of_a_megabyte_is_cut() {
         let schema = Arc::new(Schema::of_nothing());
-        let mut section = Section::new("mock".into(), 0, schema);
+        let mut section = Section::new("mock".into(), 0, schema, Limits::default());
         let failure = Failure { kind: ErrorKind::FAILED, message: format!("x{}", "\u{e4}".repeat(1 << 19)) };
-        settle(&mut section, Answer { at: Wall(0), at_mono: Mono(0), took: Duration::ZERO, reading: Err(failure) });
+        settle(
+            &mut section,
+            Answer {
+                at: Wall(0),
+                at_mono: Mono(0),
+                took: Duration::ZERO,
+                cpu: None,
+                made: true,
+                reading: Err(failure),
+            },
+        );
         assert_eq!((section.status, section.error.len()), (Status::Failed, ERROR_BYTES - 1));
     }
 }

@@ -112,7 +112,7 @@ impl Draft {
 
     /// A section of it.
     pub fn section(&self, name: &str, place: usize) -> Section {
-        let mut section = Section::new(name.into(), place, Arc::clone(&self.schema));
+        let mut section = Section::new(name.into(), place, Arc::clone(&self.schema), Limits::default());
         section.frame = self.frame();
         section
     }

@@ -151,7 +151,7 @@ pub struct Section {
 
 impl Section {
     /// An empty section of a collector.
-    pub fn new(name: Arc<str>, place: usize, schema: Arc<Schema>) -> Section {
+    pub fn new(name: Arc<str>, place: usize, schema: Arc<Schema>, limits: Limits) -> Section {
         Section {
             name,
             place,
@@ -163,7 +163,7 @@ impl Section {
             window: None,
             since: None,
             error: String::new(),
-            frame: Frame::new(Limits::default()),
+            frame: Frame::new(limits),
         }
     }
 
@@ -192,6 +192,8 @@ pub enum EventKind {
     Suspend,
     /// A collector is called in another place from now on.
     Moved,
+    /// A collector's child died, or could not be started; it is started again.
+    Restart,
     /// A collector is not asked any more.
     Quarantined,
 }
@@ -205,6 +207,7 @@ impl EventKind {
             EventKind::Clock => "clock",
             EventKind::Suspend => "suspend",
             EventKind::Moved => "moved",
+            EventKind::Restart => "restart",
             EventKind::Quarantined => "quarantined",
         }
     }

@@ -149,7 +149,10 @@ impl Policy {
 
     /// Under the host's root; where that is foreign also as it is written, since an option may name a file of the agent's own system.
     fn grant_path(&mut self, target: &str) -> bool {
-        let Some(relative) = target.strip_prefix('/') else { return false };
+        let Some(relative) = target.strip_prefix('/') else {
+            // Only an option's value can be relative; it is read from the folder that the agent and its children are in.
+            return std::path::absolute(target).map(|path| self.paths.push(path)).is_ok();
+        };
         self.paths.push(self.host_root.join(relative));
         if self.foreign() {
             self.paths.push(PathBuf::from(target));

@@ -148,7 +148,7 @@ fn request_and_set_up_arrive_as_they_were_sent() {
         options: "{}".into(),
         host_root: "/host".into(),
         limits: [1, 2, 3, 4],
-        policy: policy(),
+        policy: Some(policy()),
         log_level: "INFO".into(),
         agent: 5,
     };

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use plugin_api::host_side::frame::Limits;
+use plugin_api::host_side::manifest::Allowance;
 
 use super::super::agent::SandboxMode;
-use super::super::plan::{Allowance, CollectorPlan, Format, Isolation, SinkKind};
+use super::super::plan::{CollectorPlan, Format, Isolation, SinkKind};
 use super::*;
 
 fn plan(text: &str) -> Plan {

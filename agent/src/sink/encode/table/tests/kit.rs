@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::host_side::door::Instance;
-use plugin_api::host_side::frame::Frame;
+use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::{Kind, Manifest, Metric, Source, ValueType};
 use plugin_api::host_side::roots::{HostHandle, Roots};
 use plugin_api::options::NoOptions;
@@ -141,7 +141,7 @@ pub(super) fn section_with(
         Ok(played)
     })
     .unwrap();
-    let mut section = Section::new(manifest.plugin.name.as_str().into(), place, schema);
+    let mut section = Section::new(manifest.plugin.name.as_str().into(), place, schema, Limits::default());
     instance.collect(&mut section.frame, &section.schema.shape, Duration::from_secs(1));
     section.at = Some(NOW);
     section.status = if part.is_some() { Status::Partial } else { Status::Ok };
@@ -167,7 +167,7 @@ fn put(frame: &mut Frame, first: usize, metrics: &[Metric], name: &str, value: V
 }
 
 pub(super) fn failed(place: usize, name: &str, status: Status, error: &str) -> Section {
-    let mut section = Section::new(name.into(), place, Arc::new(Schema::of_nothing()));
+    let mut section = Section::new(name.into(), place, Arc::new(Schema::of_nothing()), Limits::default());
     section.status = status;
     section.since = Some(Wall(NOW.0 - 25_000_000_000));
     section.error.push_str(error);

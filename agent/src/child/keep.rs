@@ -1,0 +1,513 @@
+//! The keeper: the one thread that starts children, buries them and starts them again.
+//!
+//! It lives as long as the agent, since the kernel ends a child with the thread that started it. It sleeps until a
+//! child dies, an order comes or a restart is due: a steady tick does not wake it. The collection thread talks to
+//! children itself and leaves all that takes time to this one.
+//! Promises: a dead child is noticed at once and started again; first without a wait, then after 0.5, 1, 2 and at most
+//! 4 s, until it answers well again; after 20 deaths in a minute it is left alone. With a child dies what it started.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Child as Process;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use plugin_api::host_side::frame::Limits;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::time::Timespec;
+
+use super::{Born, Line, Start, spawn};
+use crate::schedule::clock;
+use crate::schedule::far::{Answers, lock};
+use crate::snapshot::Mono;
+
+/// The waits before a child is started again, by how often it died without a good answer in between.
+const WAITS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+/// So many deaths in [`DEATHS_WITHIN`] are no accident. One that never answers does not come to it: its waits are too
+/// long; one that answers and dies at every other call does.
+const DEATHS_MAX: usize = 20;
+const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+/// A call that is out for so many timeouts has hung.
+const TIMEOUTS_MAX: u32 = 3;
+/// Orders that wait. There are a few a child and tick at most; past this the keeper hangs in a system call, and what is
+/// lost is said by the next order of its kind.
+const ORDERS_MAX: usize = 10_000;
+
+/// What a child of a collector is started from: found out at its first start, in the keeper's thread.
+pub type Starter = Box<dyn FnMut() -> Result<Start, String> + Send>;
+
+/// A collector that has, or may come to have, a child.
+pub struct Ward {
+    /// Its place in the schedule.
+    pub place: usize,
+    /// How a child of it is started.
+    pub starter: Starter,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// What an answer may hold.
+    pub limits: Limits,
+    /// Its budget of memory, for the words of a death.
+    pub memory: u64,
+}
+
+/// One life of a child: what the collection thread tells the keeper without waking it.
+#[derive(Debug)]
+pub struct Life {
+    number: u64,
+    /// When it was asked what it has not answered; 0 for nothing.
+    asked: AtomicU64,
+    /// It has answered well.
+    answered: AtomicBool,
+}
+
+impl Life {
+    /// A call goes out.
+    pub fn asked(&self, at: Mono) {
+        self.asked.store(at.0, Ordering::Release);
+    }
+
+    /// An answer is back, and it was a good one or not.
+    pub fn answered(&self, well: bool) {
+        self.asked.store(0, Ordering::Release);
+        if well {
+            self.answered.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// What became of a child.
+pub enum News {
+    /// It is there and can be asked.
+    Up {
+        /// Whose.
+        place: usize,
+        /// What it is asked by.
+        line: Line,
+        /// This life of it.
+        life: Arc<Life>,
+    },
+    /// It died, or could not be started.
+    Down {
+        /// Whose.
+        place: usize,
+        /// Why.
+        cause: String,
+        /// After what wait it is started again; none where it died too often.
+        again: Option<Duration>,
+    },
+}
+
+enum Order {
+    Begin(usize),
+    Kill { place: usize, life: u64, why: String },
+    Watch { place: usize, life: u64 },
+    Leave(usize),
+    Do(Box<dyn FnOnce() + Send>),
+    Close,
+}
+
+/// How orders reach the keeper: cheap to clone, never waits.
+#[derive(Clone)]
+pub struct Orders {
+    queue: Arc<Mutex<Vec<Order>>>,
+    bell: Arc<OwnedFd>,
+}
+
+impl Orders {
+    fn give(&self, order: Order) {
+        let mut queue = lock(&self.queue);
+        if queue.len() < ORDERS_MAX {
+            queue.push(order);
+        }
+        drop(queue);
+        // It fails only where it has rung 2^64 times and nobody came.
+        let _ = rustix::io::write(&*self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// The collector at this place is to have a child from now on.
+    pub fn begin(&self, place: usize) {
+        self.give(Order::Begin(place));
+    }
+
+    /// This life is to end; `why` is what its death is told by.
+    pub fn kill(&self, place: usize, life: &Life, why: String) {
+        self.give(Order::Kill { place, life: life.number, why });
+    }
+
+    /// A call is out past its timeout: the keeper ends it after [`TIMEOUTS_MAX`] of them.
+    pub fn watch(&self, place: usize, life: &Life) {
+        self.give(Order::Watch { place, life: life.number });
+    }
+
+    /// The collector needs no child any more.
+    pub fn leave(&self, place: usize) {
+        self.give(Order::Leave(place));
+    }
+
+    /// Something that may take time, and that nobody waits for: a record to be written.
+    pub fn have_done(&self, act: impl FnOnce() + Send + 'static) {
+        self.give(Order::Do(Box::new(act)));
+    }
+}
+
+/// The keeper, at work.
+pub struct Keeper {
+    orders: Orders,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts it. What becomes of the children is told to `answers`.
+    ///
+    /// # Errors
+    /// No thread or no descriptor is to be had.
+    pub fn start(wards: Vec<Ward>, answers: Arc<Answers>) -> io::Result<Keeper> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let orders = Orders { queue: Arc::default(), bell };
+        let (end, ended) = mpsc::sync_channel(1);
+        let theirs = orders.clone();
+        let wards = wards.into_iter().map(Kept::new).collect();
+        thread::Builder::new().name("keeper".into()).spawn(move || {
+            let mut keeping = Keeping { orders: theirs, answers, wards, lives: 0 };
+            while keeping.round() {}
+            // Nobody may be waiting any more.
+            let _ = end.try_send(());
+        })?;
+        Ok(Keeper { orders, ended })
+    }
+
+    /// What it takes orders by.
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
+    }
+
+    /// Ends all children, and waits for that, `patience` at most. Tells whether they have ended.
+    pub fn stop(&self, patience: Duration) -> bool {
+        self.orders.give(Order::Close);
+        self.ended.recv_timeout(patience).is_ok()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.orders.give(Order::Close);
+    }
+}
+
+/// A ward, and how it stands.
+struct Kept {
+    ward: Ward,
+    start: Option<Start>,
+    state: State,
+    /// How often it died since it last answered well.
+    failures: usize,
+    deaths: VecDeque<Mono>,
+}
+
+enum State {
+    /// Without a child, which is as it should be.
+    Absent,
+    Alive(Alive),
+    /// To be started again then.
+    Waits(Mono),
+}
+
+struct Alive {
+    process: Process,
+    pidfd: OwnedFd,
+    life: Arc<Life>,
+    /// Why it was killed.
+    killed: Option<String>,
+    /// It is to be killed then, if this call is still out.
+    watched: Option<(Mono, u64)>,
+    /// Nobody is to be told of its end.
+    left: bool,
+}
+
+impl Kept {
+    fn new(ward: Ward) -> Kept {
+        Kept { ward, start: None, state: State::Absent, failures: 0, deaths: VecDeque::new() }
+    }
+
+    /// When something is to be done about it.
+    fn moment(&self) -> Option<Mono> {
+        match &self.state {
+            State::Waits(at) => Some(*at),
+            State::Alive(alive) => alive.watched.map(|(at, _)| at),
+            State::Absent => None,
+        }
+    }
+
+    /// Counts a death and tells after what wait it comes back.
+    fn died(&mut self, answered: bool, now: Mono) -> Option<Duration> {
+        self.failures = if answered { 0 } else { self.failures };
+        let wait = WAITS[self.failures.min(WAITS.len() - 1)];
+        self.failures += 1;
+        self.deaths.push_back(now);
+        while self.deaths.front().is_some_and(|&death| now.since(death) > DEATHS_WITHIN) {
+            self.deaths.pop_front();
+        }
+        (self.deaths.len() < DEATHS_MAX).then_some(wait)
+    }
+}
+
+struct Keeping {
+    orders: Orders,
+    answers: Arc<Answers>,
+    wards: Vec<Kept>,
+    lives: u64,
+}
+
+impl Keeping {
+    /// Waits for something to do and does it; false at the end.
+    fn round(&mut self) -> bool {
+        let dead = self.wait();
+        for index in dead {
+            self.bury(index);
+        }
+        let orders = std::mem::take(&mut *lock(&self.orders.queue));
+        for order in orders {
+            match order {
+                Order::Begin(place) => self.with(place, |keeping, index| {
+                    if matches!(keeping.wards[index].state, State::Absent) {
+                        keeping.begin(index);
+                    }
+                }),
+                Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
+                Order::Watch { place, life } => self.with(place, |keeping, index| keeping.watch(index, life)),
+                Order::Leave(place) => self.with(place, Keeping::leave),
+                Order::Do(act) => act(),
+                Order::Close => {
+                    self.close();
+                    return false;
+                }
+            }
+        }
+        self.look_at_the_time();
+        true
+    }
+
+    fn with(&mut self, place: usize, act: impl FnOnce(&mut Keeping, usize)) {
+        if let Some(index) = self.wards.iter().position(|kept| kept.ward.place == place) {
+            act(self, index);
+        }
+    }
+
+    /// Sleeps until a child has died, an order has come or a moment is there; tells whose children have died.
+    fn wait(&self) -> Vec<usize> {
+        let moment = self.wards.iter().filter_map(Kept::moment).min();
+        let patience = moment.map(|moment| moment.since(clock::mono()));
+        let patience =
+            patience.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() });
+        let mut watched = vec![PollFd::new(&*self.orders.bell, PollFlags::IN)];
+        let mut indices = Vec::new();
+        for (index, kept) in self.wards.iter().enumerate() {
+            if let State::Alive(alive) = &kept.state {
+                watched.push(PollFd::new(&alive.pidfd, PollFlags::IN));
+                indices.push(index);
+            }
+        }
+        if poll(&mut watched, patience.as_ref()).is_err() {
+            return Vec::new();
+        }
+        if !watched[0].revents().is_empty() {
+            // Nobody else reads it, so it has rung.
+            let _ = rustix::io::read(&*self.orders.bell, &mut [0u8; 8]);
+        }
+        let dead = watched[1..].iter().zip(indices).filter(|(watched, _)| !watched.revents().is_empty());
+        dead.map(|(_, index)| index).collect()
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = clock::mono();
+        for index in 0..self.wards.len() {
+            let kept = &mut self.wards[index];
+            match &mut kept.state {
+                State::Waits(at) if *at <= now => self.begin(index),
+                State::Alive(alive) => {
+                    let Some((at, asked)) = alive.watched else { continue };
+                    let still_out = alive.life.asked.load(Ordering::Acquire) == asked;
+                    if at <= now || !still_out {
+                        alive.watched = None;
+                    }
+                    if at <= now && still_out {
+                        let (life, for_how_long) = (alive.life.number, now.since(Mono(asked)));
+                        self.kill(index, life, format!("killed, as it did not answer for {for_how_long:.1?}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, index: usize) {
+        match self.try_to_begin(index) {
+            Ok(()) => {}
+            Err(cause) => self.down(index, false, format!("could not start a child: {cause}")),
+        }
+    }
+
+    fn try_to_begin(&mut self, index: usize) -> Result<(), String> {
+        let kept = &mut self.wards[index];
+        let start = match &mut kept.start {
+            Some(start) => start,
+            none => none.insert((kept.ward.starter)()?),
+        };
+        let Born { process, pidfd, socket } = spawn(start).map_err(|cause| cause.to_string())?;
+        self.lives += 1;
+        let life = Arc::new(Life { number: self.lives, asked: AtomicU64::new(0), answered: AtomicBool::new(false) });
+        let line = Line::new(socket, kept.ward.limits);
+        let place = kept.ward.place;
+        let killed = None;
+        kept.state =
+            State::Alive(Alive { process, pidfd, life: Arc::clone(&life), killed, watched: None, left: false });
+        self.answers.tell(News::Up { place, line, life });
+        Ok(())
+    }
+
+    fn kill(&mut self, index: usize, life: u64, why: String) {
+        if let State::Alive(alive) = &mut self.wards[index].state
+            && alive.life.number == life
+        {
+            alive.killed.get_or_insert(why);
+            end(alive);
+        }
+    }
+
+    fn watch(&mut self, index: usize, life: u64) {
+        let kept = &mut self.wards[index];
+        if let State::Alive(alive) = &mut kept.state
+            && alive.life.number == life
+        {
+            let asked = alive.life.asked.load(Ordering::Acquire);
+            let until = Mono(asked).plus(kept.ward.timeout.saturating_mul(TIMEOUTS_MAX));
+            alive.watched = (asked != 0).then_some((until, asked));
+        }
+    }
+
+    fn leave(&mut self, index: usize) {
+        match &mut self.wards[index].state {
+            State::Alive(alive) => {
+                alive.left = true;
+                end(alive);
+            }
+            state => *state = State::Absent,
+        }
+    }
+
+    /// Takes in that a child is dead: what it started dies with it, and it is no zombie.
+    fn bury(&mut self, index: usize) {
+        let kept = &mut self.wards[index];
+        let State::Alive(mut alive) = std::mem::replace(&mut kept.state, State::Absent) else { return };
+        // As long as it is not waited for, the group's number is nobody else's.
+        end(&alive);
+        let status = alive.process.wait();
+        if alive.left {
+            return;
+        }
+        let cause = alive.killed.unwrap_or_else(|| match status {
+            Ok(status) => words(status, kept.ward.memory),
+            Err(cause) => format!("the child is lost: {cause}"),
+        });
+        self.down(index, alive.life.answered.load(Ordering::Acquire), cause);
+    }
+
+    fn down(&mut self, index: usize, answered: bool, cause: String) {
+        let now = clock::mono();
+        let kept = &mut self.wards[index];
+        let again = kept.died(answered, now);
+        kept.state = again.map_or(State::Absent, |wait| State::Waits(now.plus(wait)));
+        self.answers.tell(News::Down { place: kept.ward.place, cause, again });
+    }
+
+    /// Ends all. A child that does not even die of SIGKILL, since the kernel does not let go of it, is left to the system.
+    fn close(&mut self) {
+        for kept in &mut self.wards {
+            if let State::Alive(alive) = &kept.state {
+                end(alive);
+            }
+        }
+        for kept in &mut self.wards {
+            if let State::Alive(alive) = &mut kept.state {
+                // Whoever waits for the end of the keeper has a patience of its own.
+                let _ = alive.process.wait();
+            }
+        }
+    }
+}
+
+/// Kills a child and all in its group: it cannot leave it, as its sandbox denies setsid and setpgid.
+fn end(alive: &Alive) {
+    let group = i32::try_from(alive.process.id()).ok().and_then(Pid::from_raw);
+    if let Some(group) = group {
+        // It may have died by itself, which is as well.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = rustix::process::pidfd_send_signal(&alive.pidfd, Signal::KILL);
+}
+
+fn words(status: std::process::ExitStatus, memory: u64) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    let memory = memory >> 20;
+    match status.signal() {
+        Some(signal) if signal == Signal::ABORT.as_raw() => {
+            format!(
+                "the child died: {status}; a program aborts, too, when it gets no memory: budget.memory is {memory} MiB"
+            )
+        }
+        _ => format!("the child died: {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Kept {
+        let ward = Ward {
+            place: 0,
+            starter: Box::new(|| Err("a test".into())),
+            timeout: Duration::from_secs(1),
+            limits: Limits::default(),
+            memory: 0,
+        };
+        Kept::new(ward)
+    }
+
+    fn at(milliseconds: u64) -> Mono {
+        Mono(milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn child_that_dies_is_back_at_once_and_then_after_waits_that_double_up_to_four_seconds() {
+        let mut kept = kept();
+        let waits: Vec<_> = (0..7).map(|death| kept.died(false, at(death * 10_000)).unwrap().as_millis()).collect();
+        assert_eq!(waits, [0, 500, 1000, 2000, 4000, 4000, 4000]);
+    }
+
+    #[test]
+    fn good_answer_ends_the_waits() {
+        let mut kept = kept();
+        (0..3).for_each(|death| assert!(kept.died(false, at(death)).is_some()));
+        assert_eq!(kept.died(true, at(4)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn twenty_deaths_within_a_minute_are_the_last() {
+        let mut kept = kept();
+        let deaths: Vec<_> = (0..20).map(|death| kept.died(true, at(death * 3_000)).is_some()).collect();
+        assert_eq!(deaths.iter().position(|again| !again), Some(19));
+        let mut kept = self::kept();
+        assert!((0..100).all(|death| kept.died(true, at(death * 3_200)).is_some()));
+    }
+}

@@ -1,0 +1,71 @@
+//! A trial: a library that is to be loaded into the agent is loaded in a child first, which then ends.
+//!
+//! Its constructors run inside dlopen, and one that hangs there holds the dynamic loader's lock, which the agent's own
+//! threads need: to load, to start, and for their first thread-local value (`__cxa_thread_atexit_impl` of glibc takes it).
+//! No thread of the agent could be kept from it, so it has to be seen elsewhere. 5 ms a library, once, at the start;
+//! what comes with the agent is not tried, and what has run in a child was.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use plugin_api::host_side::frame::{Frame, Limits};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+
+use super::{Born, Heard, Line, Start, spawn};
+
+/// How a trial ended.
+#[derive(Debug)]
+pub enum Trial {
+    /// It can be loaded.
+    Passed,
+    /// It cannot, and why.
+    Failed(String),
+    /// It cannot be tried here, and why: this program cannot start children, or there is no more room for processes.
+    Omitted(io::Error),
+}
+
+/// Loads the library of `start`, which has no policy, in a child, `patience` at most.
+pub fn trial(start: &Start, patience: Duration) -> Trial {
+    let Born { mut process, pidfd, socket } = match spawn(start) {
+        Ok(born) => born,
+        Err(cause) => return Trial::Omitted(cause),
+    };
+    let in_time = ends_within(&pidfd, patience);
+    if !in_time {
+        // It is not waited for yet, so it is this process and no other.
+        let _ = process.kill();
+    }
+    let status = process.wait();
+    if !in_time {
+        return Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}"));
+    }
+    match status {
+        Ok(status) if status.success() => Trial::Passed,
+        Ok(status) => Trial::Failed(said(socket).unwrap_or_else(|| format!("a process that loaded it died: {status}"))),
+        Err(cause) => Trial::Omitted(cause),
+    }
+}
+
+fn ends_within(pidfd: &std::os::fd::OwnedFd, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left)) {
+            Err(rustix::io::Errno::INTR) => {}
+            ended => return ended.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
+/// Why it could not be loaded, in the words of the last line that came.
+fn said(socket: std::os::fd::OwnedFd) -> Option<String> {
+    let (mut line, mut frame) = (Line::new(socket, Limits::default()), Frame::new(Limits::default()));
+    let mut last = None;
+    while let Heard::Said(_, text) = line.hear(&mut frame) {
+        last = Some(text);
+    }
+    last
+}

@@ -1,0 +1,108 @@
+//! A collector, as the schedule holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_api::host_side::manifest::Allowance;
+
+use super::call::{Caller, Maker};
+use super::far::Mailbox;
+use super::grid::Grid;
+use super::health::Health;
+use super::ledger::Place;
+use crate::child::Line;
+use crate::child::keep::{Life, Starter};
+use crate::record::What;
+use crate::snapshot::{Mono, Schema, Section, Wall};
+
+/// A collector to be scheduled.
+pub struct Recruit {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// What its cells mean.
+    pub schema: Arc<Schema>,
+    /// When it is due.
+    pub grid: Grid,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// What it may cost.
+    pub allowance: Allowance,
+    /// Where it can be called, or why it cannot be had.
+    pub home: Result<Home, String>,
+}
+
+/// Where a collector can be called.
+pub enum Home {
+    /// In the agent.
+    Agent(Maker),
+    /// In a child.
+    Child(Starter),
+    /// In both: at first in a child, unless it has shown itself before.
+    Either {
+        /// In the agent.
+        maker: Maker,
+        /// In a child.
+        starter: Starter,
+        /// It has shown itself.
+        settled: bool,
+        /// Takes down what it showed: it settled in the agent, or had to leave it, and why. May take its time.
+        verdict: Verdict,
+    },
+}
+
+/// Takes down that a collector settled in the agent, or why it had to leave it.
+pub type Verdict = Arc<dyn Fn(Result<(), What>) + Send + Sync>;
+
+pub(super) struct Member {
+    pub(super) name: Arc<str>,
+    pub(super) schema: Arc<Schema>,
+    pub(super) grid: Grid,
+    pub(super) timeout: Duration,
+    pub(super) allowance: Allowance,
+    pub(super) next_due: Wall,
+    pub(super) health: Health,
+    /// Why it cannot be had, where it cannot.
+    pub(super) hopeless: Option<String>,
+    /// Where it is called.
+    pub(super) place: Place,
+    /// The collector, while it is in the agent and in no call.
+    pub(super) caller: Option<Caller>,
+    /// Its child.
+    pub(super) child: Remote,
+    /// It may move between the agent and a child.
+    pub(super) verdict: Option<Verdict>,
+    /// Its CPU time is measured, since it was slow before.
+    pub(super) weigh: bool,
+    /// How often it was called: a call that was given up is told by its number.
+    pub(super) calls: u64,
+    /// The call that it is in.
+    pub(super) away: Option<Away>,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// A reading that came between two ticks.
+    pub(super) late: Option<Arc<Section>>,
+    pub(super) due: bool,
+    /// Its section of this tick is there.
+    pub(super) done: bool,
+}
+
+/// A collector's child, as the collection thread knows it.
+#[derive(Default)]
+pub(super) struct Remote {
+    /// It is there and can be asked.
+    pub(super) up: Option<(Line, Arc<Life>)>,
+    /// It died then and of that, and is not started again at once.
+    pub(super) waits: Option<(Wall, String)>,
+    /// Why it died last.
+    pub(super) died_of: String,
+    /// Good readings in a row.
+    pub(super) good: u32,
+}
+
+pub(super) struct Away {
+    pub(super) section: Arc<Section>,
+    pub(super) started: Mono,
+    pub(super) started_wall: Wall,
+    pub(super) timed_out: bool,
+    /// The request is out; a child that is not there yet is asked when it is.
+    pub(super) asked: bool,
+}

@@ -1,0 +1,247 @@
+//! Collectors in children, as the collection thread sees them: asked, heard, lost, and moved in and out of the agent.
+//!
+//! Nothing here waits: requests and answers are non-blocking, and what takes time is the keeper's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_api::ErrorKind;
+use plugin_api::host_side::frame::{Frame, Limits};
+
+use super::GOOD_READINGS;
+use super::ledger::Place;
+use super::member::Away;
+use super::outcome::no_answer_for;
+use super::tick::Schedule;
+use crate::child::keep::{Life, News};
+use crate::child::{Heard, Line, Taken};
+use crate::record::What;
+use crate::snapshot::aggregate::{Answer, own};
+use crate::snapshot::{Event, EventKind, Status};
+
+impl Schedule {
+    /// A collector in a child is due: it is asked, or will be as soon as its child is there.
+    pub(super) fn ask(&mut self, place: usize) {
+        let member = &self.members[place];
+        if let Some((since, why)) = &member.child.waits {
+            let (since, why) = (*since, why.clone());
+            return self.without(place, Status::Backoff, Some(since), &why);
+        }
+        let section = self.aggregator.blank(place);
+        let (started, started_wall) = (self.clock.mono(), self.clock.wall());
+        let away = Away { section, started, started_wall, timed_out: false, asked: false };
+        self.members[place].away = Some(away);
+        self.send(place);
+    }
+
+    /// Sends the request, where there is a child to take it.
+    fn send(&mut self, place: usize) {
+        let now = self.clock.mono();
+        let member = &mut self.members[place];
+        let (Some(away), Some((line, life))) = (&mut member.away, &mut member.child.up) else { return };
+        let time_left = member.timeout.saturating_sub(now.since(away.started));
+        match line.ask(time_left) {
+            Ok(()) => {
+                away.asked = true;
+                life.asked(now);
+            }
+            // It is dead, or as good as dead; the next one is asked.
+            Err(cause) => {
+                let why = format!("killed, as it could not be asked: {cause}");
+                self.hang_up(place, Some(why));
+            }
+        }
+    }
+
+    /// Its child has said something.
+    pub(super) fn hear(&mut self, place: usize) {
+        loop {
+            let member = &mut self.members[place];
+            let Some((line, _)) = &mut member.child.up else { return };
+            let frame = match &mut member.away {
+                Some(away) if away.asked => &mut own(&mut away.section).frame,
+                _ => &mut self.scratch,
+            };
+            match line.hear(frame) {
+                Heard::Nothing => return,
+                Heard::Said(level, text) => crate::log::of_collector(&member.name, level, &text),
+                Heard::Reading(taken) => self.heard(place, taken),
+                // Why it died is known when the keeper has buried it.
+                Heard::Gone => return self.hang_up(place, None),
+                Heard::Garbage(what) => {
+                    return self.hang_up(place, Some(format!("killed, as it sent garbage: {what}")));
+                }
+            }
+        }
+    }
+
+    /// Its child has answered. What it says of times is believed as far as it can be true.
+    fn heard(&mut self, place: usize, taken: Taken) {
+        let now = self.clock.mono();
+        let member = &mut self.members[place];
+        // A line takes no answer that it did not ask for.
+        let Some(mut away) = member.away.take() else { return };
+        let taken = taken.within((away.started_wall, away.started), (self.clock.wall(), now));
+        let mut frame = std::mem::replace(&mut own(&mut away.section).frame, Frame::new(Limits::default()));
+        self.check.pass(&mut frame, &member.schema.shape);
+        let outcome = frame.outcome;
+        let well = matches!(outcome, ErrorKind::NONE | ErrorKind::UNAVAILABLE);
+        if let Some((_, life)) = &member.child.up {
+            life.answered(well);
+        }
+        let memory = taken.memory;
+        self.ledger.with(|books| books.collectors[place].memory = Some(memory));
+        let Taken { at, at_mono, took, made, .. } = taken;
+        // The first time, it includes the start of the child. What is not known is not measured, either.
+        let cpu = Some(if made { Duration::ZERO } else { taken.cpu });
+        let answer = Answer { at, at_mono, took, cpu, made, reading: Ok(frame) };
+        let (failed, over) = self.arrived(place, away, answer);
+        let member = &mut self.members[place];
+        member.child.good = if failed || over { 0 } else { member.child.good + 1 };
+        if member.child.good >= GOOD_READINGS && member.caller.is_some() && member.verdict.is_some() {
+            self.settle_in(place);
+        }
+    }
+
+    /// The line is of no use any more; with `why`, neither is the child.
+    pub(super) fn hang_up(&mut self, place: usize, why: Option<String>) {
+        let Some((line, life)) = self.members[place].child.up.take() else { return };
+        self.answers.leave(&line);
+        if let (Some(why), Some(keeper)) = (why, &self.keeper) {
+            keeper.kill(place, &life, why);
+        }
+    }
+
+    /// Its call is still out at its next due tick: the child has hung, and another one is asked.
+    pub(super) fn give_up(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        let Some(away) = member.away.take() else { return };
+        let why = format!("killed, as it had not answered by its next tick: {}", no_answer_for(member.timeout));
+        self.aggregator.give_back(away.section);
+        if !away.timed_out {
+            self.ledger.with(|books| books.collectors[place].timeouts += 1);
+        }
+        if away.asked {
+            self.hang_up(place, Some(why));
+        }
+    }
+
+    /// What the keeper tells.
+    pub(super) fn learn(&mut self, news: News) {
+        match news {
+            News::Up { place, line, life } => self.is_up(place, line, life),
+            News::Down { place, cause, again } => {
+                // What it said before it died.
+                self.hear(place);
+                self.hang_up(place, None);
+                self.is_down(place, cause, again);
+            }
+        }
+    }
+
+    fn is_up(&mut self, place: usize, line: Line, life: Arc<Life>) {
+        let member = &mut self.members[place];
+        if member.place != Place::Child {
+            return;
+        }
+        if let Err(cause) = self.answers.listen(place, &line) {
+            if let Some(keeper) = &self.keeper {
+                keeper.kill(place, &life, format!("killed, as it could not be listened to: {cause}"));
+            }
+            return;
+        }
+        member.child.up = Some((line, life));
+        member.child.waits = None;
+        match member.away.take() {
+            Some(away) if away.timed_out => self.aggregator.give_back(away.section),
+            waiting => {
+                member.away = waiting;
+                self.send(place);
+            }
+        }
+    }
+
+    fn is_down(&mut self, place: usize, cause: String, again: Option<Duration>) {
+        let now = self.clock.wall();
+        let member = &mut self.members[place];
+        member.child.good = 0;
+        if member.child.died_of == cause {
+            tracing::debug!(collector = &*member.name, "{cause}");
+        } else {
+            tracing::warn!(collector = &*member.name, "{cause}; started again");
+            member.child.died_of.clone_from(&cause);
+        }
+        self.ledger.with(|books| {
+            let entry = &mut books.collectors[place];
+            entry.restarts += 1;
+            entry.memory = None;
+        });
+        self.aggregator.happened(Event {
+            collector: Some(Arc::clone(&member.name)),
+            cause: Some(cause.clone()),
+            ..Event::new(EventKind::Restart)
+        });
+        let away = member.away.take();
+        let was_asked = away.as_ref().is_some_and(|away| away.asked);
+        match again {
+            None => self.quarantine(place, now, format!("its child died too often, the last time: {cause}")),
+            Some(Duration::ZERO) => {}
+            Some(_) => member.child.waits = Some((now, cause.clone())),
+        }
+        let Some(away) = away else { return };
+        if !was_asked && again == Some(Duration::ZERO) {
+            // It is asked when it is back.
+            self.members[place].away = Some(away);
+            return;
+        }
+        let member = &self.members[place];
+        if member.due && !member.done {
+            match again {
+                _ if was_asked => self.without(place, Status::Failed, None, &cause),
+                Some(_) => self.without(place, Status::Backoff, Some(now), &cause),
+                None => self.without(place, Status::Quarantined, Some(now), &cause),
+            }
+            self.called_at(away.started_wall);
+        }
+        self.aggregator.give_back(away.section);
+    }
+
+    /// It has shown itself in a child and is called in the agent from now on.
+    fn settle_in(&mut self, place: usize) {
+        self.hang_up(place, None);
+        self.moved(place, Place::Agent, &format!("{GOOD_READINGS} good readings in a child"));
+        let verdict = self.members[place].verdict.clone();
+        if let Some(keeper) = &self.keeper {
+            keeper.leave(place);
+            keeper.have_done(move || verdict.iter().for_each(|verdict| verdict(Ok(()))));
+        }
+    }
+
+    /// It may not be called in the agent any more, where it may be called in a child.
+    pub(super) fn throw_out(&mut self, place: usize, why: What) {
+        let member = &mut self.members[place];
+        let (Some(verdict), Some(keeper)) = (member.verdict.clone(), &self.keeper) else { return };
+        if member.place == Place::Child {
+            return;
+        }
+        // Its call, if it is out, is of no interest any more, and its destructor may hang as well.
+        member.calls += 1;
+        std::mem::forget(member.caller.take());
+        if let Some(away) = member.away.take() {
+            self.aggregator.give_back(away.section);
+            self.abandoned += 1;
+        }
+        member.mailbox.dismiss();
+        keeper.begin(place);
+        keeper.have_done(move || verdict(Err(why)));
+        self.moved(place, Place::Child, &why.to_string());
+    }
+
+    /// A call in the agent has run out of its time.
+    pub(super) fn throw_out_if_hung(&mut self, place: usize) {
+        let member = &self.members[place];
+        if member.place != Place::Child && member.away.as_ref().is_some_and(|away| away.timed_out) {
+            self.throw_out(place, What::Hung);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The plan's collectors into those that the schedule takes: where each is called, and what it is started from.
+//!
+//! What is called in the agent is loaded here, after a [trial](crate::child::trial) where it does not come with the agent.
+//! The record has a say: a library that the agent died in starts in a child, one that has shown itself may start in the
+//! agent.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use plugin_api::host_side::roots::Roots;
+
+use super::Setup;
+use crate::assemble::{self, Collecting, Library, Timing};
+use crate::child::keep::Starter;
+use crate::child::sandbox::{Policy, Terms, Without};
+use crate::child::{Start, Trial, trial};
+use crate::config::agent::SandboxMode;
+use crate::config::plan::{CollectorPlan, Isolation, PluginPlan};
+use crate::plugin::known::{Known, Loadable, Origin};
+use crate::record::{Blame, Record, Sha256, What, agent_sha256};
+use crate::record::{Slot, Slots};
+use crate::schedule::member::{Home, Recruit, Verdict};
+use crate::setup::SetupError;
+
+/// How long a library may take to be loaded. On a quiet machine one takes 1 ms, and its process 4.
+const LOAD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is being recruited with.
+pub(super) struct Recruiting<'a> {
+    setup: &'a Setup,
+    roots: Arc<Roots>,
+    record: Record,
+    without: Without,
+    libraries: HashMap<&'a Path, Arc<Library>>,
+    slots: Slots,
+    slot: Slot,
+    agent: Option<Sha256>,
+}
+
+impl<'a> Recruiting<'a> {
+    pub(super) fn new(setup: &'a Setup, roots: Arc<Roots>) -> Result<Recruiting<'a>, SetupError> {
+        let without = Without::from_env().map_err(|why| SetupError::Unavailable(vec![why]))?;
+        let mut record = Record::read(&setup.plan.agent.state_dir);
+        if let Some(fault) = record.fault() {
+            tracing::warn!("{fault}");
+        }
+        let died = setup.plan.agent.runtime_dir.as_deref().map_or_else(|| Ok(Vec::new()), Slots::dead);
+        let died = died.unwrap_or_else(|cause| {
+            tracing::debug!(%cause, "could not read whom an agent before this one called last");
+            Vec::new()
+        });
+        for died in died {
+            let here = setup.plugins().find(|known| known.path == died.library && known.identity() == died.identity);
+            // Another file by now is another library.
+            let Some(known) = here else { continue };
+            tracing::error!(
+                collector = died.collector,
+                "the agent before this one died in a call of {}: it starts in a child, until: perfwatch plugins release {}",
+                known.name(),
+                died.collector
+            );
+            note(&mut record, known, |record, library| {
+                let (plugin, when) = (known.name().to_owned(), SystemTime::now());
+                record.blame(library, Blame { collector: died.collector, plugin, when, what: What::AgentDied });
+            });
+        }
+        let slots = setup.slots();
+        let slot = slots.slot();
+        Ok(Recruiting { setup, roots, record, without, libraries: HashMap::new(), slots, slot, agent: None })
+    }
+
+    /// Where the calls of these collectors are taken down.
+    pub(super) fn into_slots(self) -> Slots {
+        self.slots
+    }
+
+    /// A collector, or why it must not be missed and cannot be had.
+    pub(super) fn recruit(
+        &mut self,
+        place: usize,
+        collector: &'a CollectorPlan,
+        timing: Timing,
+    ) -> (Recruit, Option<String>) {
+        let plugin = match &collector.plugin {
+            Ok(plugin) => plugin,
+            Err(why) => return (assemble::hopeless(&collector.name, timing, why.clone()), None),
+        };
+        let collecting = Collecting {
+            name: &collector.name,
+            manifest: &plugin.manifest,
+            settings: &plugin.options,
+            timing,
+            allowance: collector.allowance,
+        };
+        let home = self.library(&plugin.path).and_then(|library| {
+            self.take_down(place, collector, library.known());
+            self.home(place, collector, plugin, &collecting, &library)
+        });
+        let missed = home.as_ref().err().map(|why| {
+            tracing::error!(collector = collector.name, "{why}");
+            format!("collector {} is required: {why}", collector.name)
+        });
+        (collecting.recruit(home), missed.filter(|_| collector.required))
+    }
+
+    fn library(&mut self, path: &'a Path) -> Result<Arc<Library>, String> {
+        if let Some(library) = self.libraries.get(path) {
+            return Ok(Arc::clone(library));
+        }
+        let known = self.setup.known(path).ok_or_else(|| format!("{}: it was not looked at", path.display()))?;
+        let state_dir = self.setup.plan.agent.state_dir.clone();
+        let library = Arc::new(Library::new(Arc::clone(known), self.setup.authority.clone(), state_dir));
+        self.libraries.insert(path, Arc::clone(&library));
+        Ok(library)
+    }
+
+    /// Says who it is that will be called, for whoever starts after a death.
+    fn take_down(&self, place: usize, collector: &CollectorPlan, known: &Known) {
+        if let Err(cause) = self.slots.name(place as u32, &collector.name, &known.path, known.identity()) {
+            tracing::debug!(collector = collector.name, %cause, "could not take down whom a death would be of");
+        }
+    }
+
+    fn home(
+        &mut self,
+        place: usize,
+        collector: &CollectorPlan,
+        plugin: &PluginPlan,
+        collecting: &Collecting<'_>,
+        library: &Arc<Library>,
+    ) -> Result<Home, String> {
+        let known = library.known();
+        let maker = collecting.maker(library, &self.roots);
+        match self.isolation(collector, known) {
+            Isolation::Process => Ok(Home::Child(self.starter(collector, plugin, library))),
+            Isolation::None => {
+                if known.origin != Origin::Bundled {
+                    self.try_out(collector, plugin, library)?;
+                }
+                self.slot.enter(place as u32);
+                let loaded = library.module();
+                self.slot.leave();
+                loaded.map(|_| Home::Agent(maker))
+            }
+            Isolation::Auto => {
+                let settled = self.is_settled(known);
+                let starter = self.starter(collector, plugin, library);
+                Ok(Home::Either { maker, starter, settled, verdict: self.verdict(collector, known) })
+            }
+        }
+    }
+
+    /// Where it is called, when the record has been heard.
+    fn isolation(&self, collector: &CollectorPlan, known: &Known) -> Isolation {
+        let operator_insists = collector.isolation == Isolation::None && collector.isolation_written;
+        // Nobody is blamed on most hosts: then no digest of half a megabyte is computed.
+        if operator_insists || collector.isolation == Isolation::Process || self.record.blames().next().is_none() {
+            return collector.isolation;
+        }
+        let blame = known.sha256().ok().and_then(|library| self.record.blamed(library));
+        let Some(blame) = blame else { return collector.isolation };
+        let (name, when) = (&collector.name, humantime::format_rfc3339_seconds(blame.when));
+        tracing::warn!(
+            collector = name,
+            "runs in a child since {when}: {}; until: perfwatch plugins release {name}",
+            blame.what
+        );
+        Isolation::Process
+    }
+
+    fn is_settled(&mut self, known: &Known) -> bool {
+        let Ok(library) = known.sha256() else { return false };
+        let agent = self.agent.or_else(|| agent_sha256().ok());
+        self.agent = agent;
+        agent.is_some_and(|agent| self.record.trusts(library, agent))
+    }
+
+    fn verdict(&self, collector: &CollectorPlan, known: &Arc<Known>) -> Verdict {
+        let (state_dir, known) = (self.setup.plan.agent.state_dir.clone(), Arc::clone(known));
+        let collector = collector.name.clone();
+        Arc::new(move |verdict| {
+            let mut record = Record::read(&state_dir);
+            note(&mut record, &known, |record, library| match verdict {
+                Ok(()) => {
+                    if let Ok(agent) = agent_sha256() {
+                        record.trust(library, agent);
+                    }
+                }
+                Err(what) => {
+                    let (plugin, when) = (known.name().to_owned(), SystemTime::now());
+                    record.blame(library, Blame { collector: collector.clone(), plugin, when, what });
+                }
+            });
+        })
+    }
+
+    fn starter(&self, collector: &CollectorPlan, plugin: &PluginPlan, library: &Arc<Library>) -> Starter {
+        let agent = &self.setup.plan.agent;
+        let policy = Policy::new(&Terms {
+            collector: &collector.name,
+            reads: &plugin.manifest.plugin.reads,
+            options: &plugin.options,
+            grants: &collector.grants,
+            bundled: library.known().origin == Origin::Bundled,
+            host_root: &agent.host_root,
+            memory: collector.allowance.memory,
+            descriptors: collector.allowance.descriptors,
+            required: agent.sandbox == SandboxMode::Require,
+            without: self.without,
+        });
+        let start = self.start(collector, plugin, Some(policy));
+        let library = Arc::clone(library);
+        Box::new(move || library.copy().map(&start))
+    }
+
+    /// A child of a collector, but for the library.
+    fn start(
+        &self,
+        collector: &CollectorPlan,
+        plugin: &PluginPlan,
+        policy: Option<Policy>,
+    ) -> impl Fn(Arc<Loadable>) -> Start + Send + use<> {
+        let agent = &self.setup.plan.agent;
+        let (name, options, host_root) = (collector.name.clone(), plugin.options.json(), agent.host_root.clone());
+        let limits = collector.allowance.limits.holding(plugin.manifest.metrics.len());
+        let log_level = agent.log_level;
+        move |library| Start {
+            name: name.clone(),
+            library,
+            options: options.clone(),
+            host_root: host_root.clone(),
+            limits,
+            policy: policy.clone(),
+            log_level,
+        }
+    }
+
+    /// Sees whether a library can be loaded, where that harms nobody.
+    fn try_out(&self, collector: &CollectorPlan, plugin: &PluginPlan, library: &Library) -> Result<(), String> {
+        if library.loaded().is_some() {
+            return Ok(());
+        }
+        let start = self.start(collector, plugin, None)(library.copy()?);
+        match trial(&start, LOAD_PATIENCE) {
+            Trial::Passed => Ok(()),
+            Trial::Failed(why) => Err(library.at(&why)),
+            Trial::Omitted(cause) => {
+                tracing::debug!(collector = collector.name, %cause, "its library is loaded without a trial");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Changes what is on record of a library. Where that fails, the next start knows nothing of it, which is said.
+fn note(record: &mut Record, known: &Known, edit: impl FnOnce(&mut Record, Sha256)) {
+    let written = known.sha256().and_then(|library| record.change(|record| edit(record, library)));
+    if let Err(cause) = written {
+        tracing::warn!(plugin = known.name(), %cause, "could not write {}", record.path().display());
+    }
+}
