@@ -105,6 +105,11 @@ pub enum News {
         /// After what wait it is started again; none where it died too often.
         again: Option<Duration>,
     },
+    /// It has shown itself, and its library is loaded into the agent.
+    Settled {
+        /// Whose.
+        place: usize,
+    },
 }
 
 enum Order {
@@ -272,10 +277,16 @@ impl Keeping {
     /// Waits for something to do and does it; false at the end.
     fn round(&mut self) -> bool {
         let dead = self.wait();
+        let orders = std::mem::take(&mut *lock(&self.orders.queue));
+        // A child that nobody needs any more ends by itself as soon as its line is closed: that is no death.
+        for order in &orders {
+            if let Order::Leave(place) = order {
+                self.with(*place, Keeping::leave);
+            }
+        }
         for index in dead {
             self.bury(index);
         }
-        let orders = std::mem::take(&mut *lock(&self.orders.queue));
         for order in orders {
             match order {
                 Order::Begin(place) => self.with(place, |keeping, index| {
@@ -285,7 +296,7 @@ impl Keeping {
                 }),
                 Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
                 Order::Watch { place, life } => self.with(place, |keeping, index| keeping.watch(index, life)),
-                Order::Leave(place) => self.with(place, Keeping::leave),
+                Order::Leave(_) => {}
                 Order::Do(act) => act(),
                 Order::Close => {
                     self.close();

@@ -45,13 +45,14 @@ pub enum Home {
         starter: Starter,
         /// It has shown itself.
         settled: bool,
-        /// Takes down what it showed: it settled in the agent, or had to leave it, and why. May take its time.
+        /// Takes down what it showed: it settles in the agent, or had to leave it, and why. May take its time.
         verdict: Verdict,
     },
 }
 
-/// Takes down that a collector settled in the agent, or why it had to leave it.
-pub type Verdict = Arc<dyn Fn(Result<(), What>) + Send + Sync>;
+/// Loads the library of a collector that settles in the agent, and takes that down; or takes down why it had to leave it.
+/// Fails where it cannot be loaded.
+pub type Verdict = Arc<dyn Fn(Result<(), What>) -> Result<(), String> + Send + Sync>;
 
 pub(super) struct Member {
     pub(super) name: Arc<str>,
@@ -96,6 +97,8 @@ pub(super) struct Remote {
     pub(super) died_of: String,
     /// Good readings in a row.
     pub(super) good: u32,
+    /// The library is loaded into the agent: the collector moves there when it is next due.
+    pub(super) settles: bool,
 }
 
 pub(super) struct Away {

@@ -98,8 +98,8 @@ impl Schedule {
         let (failed, over) = self.arrived(place, away, answer);
         let member = &mut self.members[place];
         member.child.good = if failed || over { 0 } else { member.child.good + 1 };
-        if member.child.good >= GOOD_READINGS && member.caller.is_some() && member.verdict.is_some() {
-            self.settle_in(place);
+        if member.child.good == GOOD_READINGS && member.caller.is_some() {
+            self.prepare(place);
         }
     }
 
@@ -130,6 +130,7 @@ impl Schedule {
     pub(super) fn learn(&mut self, news: News) {
         match news {
             News::Up { place, line, life } => self.is_up(place, line, life),
+            News::Settled { place } => self.members[place].child.settles = true,
             News::Down { place, cause, again } => {
                 // What it said before it died.
                 self.hear(place);
@@ -206,15 +207,28 @@ impl Schedule {
         self.aggregator.give_back(away.section);
     }
 
-    /// It has shown itself in a child and is called in the agent from now on.
-    fn settle_in(&mut self, place: usize) {
-        self.hang_up(place, None);
-        self.moved(place, Place::Agent, &format!("{GOOD_READINGS} good readings in a child"));
-        let verdict = self.members[place].verdict.clone();
+    /// It has shown itself in a child: its library is loaded into the agent, while the child goes on.
+    fn prepare(&mut self, place: usize) {
+        let member = &self.members[place];
+        let (Some(verdict), Some(keeper)) = (member.verdict.clone(), &self.keeper) else { return };
+        let (name, answers) = (Arc::clone(&member.name), Arc::clone(&self.answers));
+        keeper.have_done(move || match verdict(Ok(())) {
+            Ok(()) => answers.tell(News::Settled { place }),
+            Err(why) => tracing::warn!(collector = &*name, "stays in its child: {why}"),
+        });
+    }
+
+    /// It is called in the agent from now on, unless it has failed meanwhile and begins to count again.
+    pub(super) fn settle_in(&mut self, place: usize) {
+        let child = &mut self.members[place].child;
+        if !std::mem::take(&mut child.settles) || child.good < GOOD_READINGS {
+            return;
+        }
         if let Some(keeper) = &self.keeper {
             keeper.leave(place);
-            keeper.have_done(move || verdict.iter().for_each(|verdict| verdict(Ok(()))));
         }
+        self.hang_up(place, None);
+        self.moved(place, Place::Agent, &format!("{GOOD_READINGS} good readings in a child"));
     }
 
     /// It may not be called in the agent any more, where it may be called in a child.
@@ -233,7 +247,10 @@ impl Schedule {
         }
         member.mailbox.dismiss();
         keeper.begin(place);
-        keeper.have_done(move || verdict(Err(why)));
+        keeper.have_done(move || {
+            // Nothing is loaded for it.
+            let _ = verdict(Err(why));
+        });
         self.moved(place, Place::Child, &why.to_string());
     }
 

@@ -173,8 +173,9 @@ impl Schedule {
             if !member.due {
                 continue;
             }
-            if member.place == Place::Child && member.away.is_some() {
+            if member.place == Place::Child {
                 self.give_up(place);
+                self.settle_in(place);
             }
             let member = &mut self.members[place];
             if let Some(why) = member.hopeless.clone() {

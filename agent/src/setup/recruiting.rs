@@ -140,17 +140,22 @@ impl<'a> Recruiting<'a> {
                 if known.origin != Origin::Bundled {
                     self.try_out(collector, plugin, library)?;
                 }
-                self.slot.enter(place as u32);
-                let loaded = library.module();
-                self.slot.leave();
-                loaded.map(|_| Home::Agent(maker))
+                self.load(place, library).map(|()| Home::Agent(maker))
             }
             Isolation::Auto => {
-                let settled = self.is_settled(known);
+                let settled = self.is_settled(known) && self.load(place, library).is_ok();
                 let starter = self.starter(collector, plugin, library);
-                Ok(Home::Either { maker, starter, settled, verdict: self.verdict(collector, known) })
+                Ok(Home::Either { maker, starter, settled, verdict: self.verdict(collector, library) })
             }
         }
+    }
+
+    /// Loads a library, and takes down for whom.
+    fn load(&self, place: usize, library: &Library) -> Result<(), String> {
+        self.slot.enter(place as u32);
+        let loaded = library.module();
+        self.slot.leave();
+        loaded.map(drop)
     }
 
     /// Where it is called, when the record has been heard.
@@ -178,12 +183,16 @@ impl<'a> Recruiting<'a> {
         agent.is_some_and(|agent| self.record.trusts(library, agent))
     }
 
-    fn verdict(&self, collector: &CollectorPlan, known: &Arc<Known>) -> Verdict {
-        let (state_dir, known) = (self.setup.plan.agent.state_dir.clone(), Arc::clone(known));
+    fn verdict(&self, collector: &CollectorPlan, library: &Arc<Library>) -> Verdict {
+        let (state_dir, library) = (self.setup.plan.agent.state_dir.clone(), Arc::clone(library));
         let collector = collector.name.clone();
         Arc::new(move |verdict| {
+            let known = library.known();
+            if verdict.is_ok() {
+                library.module()?;
+            }
             let mut record = Record::read(&state_dir);
-            note(&mut record, &known, |record, library| match verdict {
+            note(&mut record, known, |record, library| match verdict {
                 Ok(()) => {
                     if let Ok(agent) = agent_sha256() {
                         record.trust(library, agent);
@@ -194,6 +203,7 @@ impl<'a> Recruiting<'a> {
                     record.blame(library, Blame { collector: collector.clone(), plugin, when, what });
                 }
             });
+            Ok(())
         })
     }
 
