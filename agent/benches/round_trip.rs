@@ -56,7 +56,8 @@ fn main() {
         log_level: tracing::Level::INFO,
     };
 
-    let module = library::load(&loadable().keep()).unwrap();
+    let kept = std::mem::ManuallyDrop::new(loadable());
+    let module = library::load(&kept.path()).unwrap();
     let roots = Arc::new(Roots::new(Path::new("/")));
     let host = HostHandle::new(roots, Arc::clone(&known.manifest), Arc::new(|_, _| {}));
     let mut instance = module.create(&options, host).map_err(|failure| failure.message).unwrap();

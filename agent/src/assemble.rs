@@ -57,8 +57,10 @@ impl Library {
     /// As one line, what is wrong with it.
     pub fn module(&self) -> Result<Module, String> {
         let load = || {
-            let loadable = self.loadable()?;
-            library::load(&loadable.keep()).map_err(|cause| self.at(&chain(&cause)))
+            // One copy in memory serves the agent and the children, and it stays for good: the dynamic loader knows it by
+            // its descriptor's name.
+            let copy = std::mem::ManuallyDrop::new(self.copy()?);
+            library::load(&copy.path()).map_err(|cause| self.at(&chain(&cause)))
         };
         self.module.get_or_init(load).clone()
     }
@@ -73,11 +75,9 @@ impl Library {
     /// # Errors
     /// As of [`Library::module`].
     pub fn copy(&self) -> Result<Arc<Loadable>, String> {
-        self.copy.get_or_init(|| self.loadable().map(Arc::new)).clone()
-    }
-
-    fn loadable(&self) -> Result<Loadable, String> {
-        self.known.loadable(&self.authority, &self.state_dir).map_err(|fault| self.at(&chain(&fault.problem)))
+        let copy = || self.known.loadable(&self.authority, &self.state_dir);
+        let copy = || copy().map(Arc::new).map_err(|fault| self.at(&chain(&fault.problem)));
+        self.copy.get_or_init(copy).clone()
     }
 
     /// What is wrong with it, with where it is.

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, error, fmt, io};
@@ -170,13 +170,11 @@ pub struct Loadable {
 }
 
 impl Loadable {
-    /// The path to give to dlopen. The descriptor behind it stays open until the process ends: the dynamic loader knows libraries by this
-    /// name first, and under a reused number it would hand out the old library again.
+    /// The path to give to dlopen. The descriptor behind it has to stay open until the process ends: the dynamic loader knows libraries by
+    /// this name first, and under a reused number it would hand out the old library again.
     #[must_use]
-    pub fn keep(self) -> PathBuf {
-        let path = open::self_path(self.file.as_fd());
-        let _kept: i32 = self.file.into_raw_fd();
-        path
+    pub fn path(&self) -> PathBuf {
+        open::self_path(self.file.as_fd())
     }
 }
 
@@ -313,7 +311,7 @@ mod tests {
     }
 
     fn bytes(loadable: Loadable) -> Vec<u8> {
-        fs::read(loadable.keep()).unwrap()
+        fs::read(loadable.path()).unwrap()
     }
 
     #[test]
