@@ -42,7 +42,8 @@ pub(super) struct Recruiting<'a> {
 
 impl<'a> Recruiting<'a> {
     pub(super) fn new(setup: &'a Setup, roots: Arc<Roots>) -> Result<Recruiting<'a>, SetupError> {
-        let without = Without::from_env().map_err(|why| SetupError::Unavailable(vec![why]))?;
+        let without = Without::from_env()
+            .map_err(|why| SetupError::System("read PERFWATCH_SANDBOX_WITHOUT", std::io::Error::other(why)))?;
         let mut record = Record::read(&setup.plan.agent.state_dir);
         if let Some(fault) = record.fault() {
             tracing::warn!("{fault}");
@@ -58,9 +59,8 @@ impl<'a> Recruiting<'a> {
             let Some(known) = here else { continue };
             tracing::error!(
                 collector = died.collector,
-                "the agent before this one died in a call of {}: it starts in a child, until: perfwatch plugins release {}",
-                known.name(),
-                died.collector
+                "the agent before this one died in a call of plugin {}",
+                known.name()
             );
             note(&mut record, known, |record, library| {
                 let (plugin, when) = (known.name().to_owned(), SystemTime::now());
@@ -160,14 +160,21 @@ impl<'a> Recruiting<'a> {
 
     /// Where it is called, when the record has been heard.
     fn isolation(&self, collector: &CollectorPlan, known: &Known) -> Isolation {
-        let operator_insists = collector.isolation == Isolation::None && collector.isolation_written;
         // Nobody is blamed on most hosts: then no digest of half a megabyte is computed.
-        if operator_insists || collector.isolation == Isolation::Process || self.record.blames().next().is_none() {
+        if collector.isolation == Isolation::Process || self.record.blames().next().is_none() {
             return collector.isolation;
         }
         let blame = known.sha256().ok().and_then(|library| self.record.blamed(library));
         let Some(blame) = blame else { return collector.isolation };
         let (name, when) = (&collector.name, humantime::format_rfc3339_seconds(blame.when));
+        if collector.isolation == Isolation::None && collector.isolation_written {
+            tracing::warn!(
+                collector = name,
+                "runs in the agent, as its isolation = \"none\" says, in spite of {when}: {}",
+                blame.what
+            );
+            return Isolation::None;
+        }
         tracing::warn!(
             collector = name,
             "runs in a child since {when}: {}; until: perfwatch plugins release {name}",
