@@ -104,12 +104,32 @@ pub enum News {
         cause: String,
         /// After what wait it is started again; none where it died too often.
         again: Option<Duration>,
+        /// How many deaths this tells of: since nobody heard of the one before, they are told as one.
+        deaths: u64,
     },
     /// It has shown itself, and its library is loaded into the agent.
     Settled {
         /// Whose.
         place: usize,
     },
+}
+
+impl News {
+    /// Adds it to what was not heard yet. A child that dies every 4 s while a collector sleeps for a day must fill neither
+    /// memory nor descriptors: a dead child's line goes, and deaths are counted together.
+    pub fn add_to(mut self, unheard: &mut Vec<News>) {
+        if let News::Down { place: dead, deaths, .. } = &mut self {
+            unheard.retain(|news| match news {
+                News::Up { place, .. } => place != dead,
+                News::Down { place, deaths: before, .. } if place == dead => {
+                    *deaths += before;
+                    false
+                }
+                _ => true,
+            });
+        }
+        unheard.push(self);
+    }
 }
 
 enum Order {
@@ -438,7 +458,7 @@ impl Keeping {
         let kept = &mut self.wards[index];
         let again = kept.died(answered, now);
         kept.state = again.map_or(State::Absent, |wait| State::Waits(now.plus(wait)));
-        self.answers.tell(News::Down { place: kept.ward.place, cause, again });
+        self.answers.tell(News::Down { place: kept.ward.place, cause, again, deaths: 1 });
     }
 
     /// Ends all. A child that does not even die of SIGKILL, since the kernel does not let go of it, is left to the system.
@@ -497,6 +517,24 @@ mod tests {
 
     fn at(milliseconds: u64) -> Mono {
         Mono(milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn deaths_that_nobody_heard_of_are_told_as_one() {
+        let mut unheard = Vec::new();
+        let down = |place, cause: &str| News::Down { place, cause: cause.into(), again: None, deaths: 1 };
+        let (socket, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let life = Life { number: 1, asked: AtomicU64::new(0), answered: AtomicBool::new(false) };
+        down(0, "first").add_to(&mut unheard);
+        down(1, "another").add_to(&mut unheard);
+        News::Up { place: 0, line: Line::new(socket.into(), Limits::default()), life: Arc::new(life) }
+            .add_to(&mut unheard);
+        down(0, "second").add_to(&mut unheard);
+        let told = unheard.iter().map(|news| match news {
+            News::Down { place, cause, deaths, .. } => (*place, &**cause, *deaths),
+            _ => panic!("it is dead"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [(1, "another", 1), (0, "second", 2)]);
     }
 
     #[test]

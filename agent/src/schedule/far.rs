@@ -121,7 +121,7 @@ impl Answers {
     /// Tells what became of a child.
     pub fn tell(&self, news: News) {
         let mut inner = lock(&self.inner);
-        inner.news.push(news);
+        news.add_to(&mut inner.news);
         self.ring(inner);
     }
 

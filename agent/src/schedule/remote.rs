@@ -131,11 +131,11 @@ impl Schedule {
         match news {
             News::Up { place, line, life } => self.is_up(place, line, life),
             News::Settled { place } => self.members[place].child.settles = true,
-            News::Down { place, cause, again } => {
+            News::Down { place, cause, again, deaths } => {
                 // What it said before it died.
                 self.hear(place);
                 self.hang_up(place, None);
-                self.is_down(place, cause, again);
+                self.is_down(place, cause, again, deaths);
             }
         }
     }
@@ -162,7 +162,7 @@ impl Schedule {
         }
     }
 
-    fn is_down(&mut self, place: usize, cause: String, again: Option<Duration>) {
+    fn is_down(&mut self, place: usize, cause: String, again: Option<Duration>, deaths: u64) {
         let now = self.clock.wall();
         let member = &mut self.members[place];
         member.child.good = 0;
@@ -174,11 +174,12 @@ impl Schedule {
         }
         self.ledger.with(|books| {
             let entry = &mut books.collectors[place];
-            entry.restarts += 1;
+            entry.restarts += deaths;
             entry.memory = None;
         });
         self.aggregator.happened(Event {
             collector: Some(Arc::clone(&member.name)),
+            count: (deaths > 1).then_some(deaths),
             cause: Some(cause.clone()),
             ..Event::new(EventKind::Restart)
         });
