@@ -10,6 +10,7 @@ mod failures;
 mod files;
 mod golden;
 mod hardship;
+mod hostile;
 mod jsonb;
 mod libraries;
 mod live;

@@ -257,6 +257,8 @@ struct Alive {
     watched: Option<(Mono, u64)>,
     /// Nobody is to be told of its end.
     left: bool,
+    /// It was left, and the next one is wanted before this one is buried.
+    comes_back: bool,
 }
 
 impl Kept {
@@ -298,25 +300,27 @@ impl Keeping {
     fn round(&mut self) -> bool {
         let dead = self.wait();
         let orders = std::mem::take(&mut *lock(&self.orders.queue));
-        // A child that nobody needs any more ends by itself as soon as its line is closed: that is no death.
-        for order in &orders {
-            if let Order::Leave(place) = order {
-                self.with(*place, Keeping::leave);
+        // With the order its line was closed, of which a child ends by itself: that is no death of its own, and may be seen first.
+        let mut others = Vec::new();
+        for order in orders {
+            match order {
+                Order::Leave(place) => self.with(place, Keeping::leave),
+                Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
+                other => others.push(other),
             }
         }
         for index in dead {
             self.bury(index);
         }
-        for order in orders {
+        for order in others {
             match order {
-                Order::Begin(place) => self.with(place, |keeping, index| {
-                    if matches!(keeping.wards[index].state, State::Absent) {
-                        keeping.begin(index);
-                    }
+                Order::Begin(place) => self.with(place, |keeping, index| match &mut keeping.wards[index].state {
+                    State::Absent => keeping.begin(index),
+                    State::Alive(alive) => alive.comes_back = alive.left,
+                    State::Waits(_) => {}
                 }),
-                Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
                 Order::Watch { place, life } => self.with(place, |keeping, index| keeping.watch(index, life)),
-                Order::Leave(_) => {}
+                Order::Leave(_) | Order::Kill { .. } => {}
                 Order::Do(act) => act(),
                 Order::Close => {
                     self.close();
@@ -399,9 +403,9 @@ impl Keeping {
         let life = Arc::new(Life { number: self.lives, asked: AtomicU64::new(0), answered: AtomicBool::new(false) });
         let line = Line::new(socket, kept.ward.limits);
         let place = kept.ward.place;
-        let killed = None;
-        kept.state =
-            State::Alive(Alive { process, pidfd, life: Arc::clone(&life), killed, watched: None, left: false });
+        let theirs = Arc::clone(&life);
+        let (killed, watched, left, comes_back) = (None, None, false, false);
+        kept.state = State::Alive(Alive { process, pidfd, life: theirs, killed, watched, left, comes_back });
         self.answers.tell(News::Up { place, line, life });
         Ok(())
     }
@@ -444,6 +448,9 @@ impl Keeping {
         end(&alive);
         let status = alive.process.wait();
         if alive.left {
+            if alive.comes_back {
+                self.begin(index);
+            }
             return;
         }
         let cause = alive.killed.unwrap_or_else(|| match status {
