@@ -185,6 +185,39 @@ impl Orders {
     }
 }
 
+#[cfg(test)]
+impl Orders {
+    /// Orders that nobody carries out.
+    pub(crate) fn unheard() -> Orders {
+        Orders { queue: Arc::default(), bell: Arc::new(eventfd(0, EventfdFlags::NONBLOCK).unwrap()) }
+    }
+
+    /// What was ordered since this was asked last, in words. What is to be done is done.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let orders = std::mem::take(&mut *lock(&self.queue));
+        let words = orders.into_iter().map(|order| match order {
+            Order::Begin(place) => format!("begin {place}"),
+            Order::Kill { place, life, why } => format!("kill {place}, life {life}: {why}"),
+            Order::Watch { place, life } => format!("watch {place}, life {life}"),
+            Order::Leave(place) => format!("leave {place}"),
+            Order::Do(act) => {
+                act();
+                "do".into()
+            }
+            Order::Close => "close".into(),
+        });
+        words.collect()
+    }
+}
+
+#[cfg(test)]
+impl Life {
+    /// The life of this number.
+    pub(crate) fn of(number: u64) -> Life {
+        Life { number, asked: AtomicU64::new(0), answered: AtomicBool::new(false) }
+    }
+}
+
 /// The keeper, at work.
 pub struct Keeper {
     orders: Orders,

@@ -89,13 +89,15 @@ pub(super) struct Member {
 /// A collector's child, as the collection thread knows it.
 #[derive(Default)]
 pub(super) struct Remote {
-    /// It is there and can be asked.
-    pub(super) up: Option<(Line, Arc<Life>)>,
+    /// What it is asked by.
+    pub(super) line: Option<Line>,
+    /// Which life of it this is, until its end is told: a child that closes its end of the line need not be dead.
+    pub(super) life: Option<Arc<Life>>,
     /// It died then and of that, and is not started again at once.
     pub(super) waits: Option<(Wall, String)>,
     /// Why it died last.
     pub(super) died_of: String,
-    /// Good readings in a row.
+    /// Good readings in a row: of a collector that has nothing to measure nobody has seen how it does so.
     pub(super) good: u32,
     /// The library is loaded into the agent: the collector moves there when it is next due.
     pub(super) settles: bool,

@@ -183,7 +183,7 @@ impl Schedule {
         let Some(away) = &mut member.away else { return };
         if !away.timed_out && now.since(away.started) >= member.timeout {
             away.timed_out = true;
-            if let (Some(keeper), Some((_, life))) = (&self.keeper, &member.child.up) {
+            if let (Some(keeper), Some(life)) = (&self.keeper, &member.child.life) {
                 keeper.watch(place, life);
             }
             self.ledger.with(|books| books.collectors[place].timeouts += 1);

@@ -10,7 +10,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 
 use super::GOOD_READINGS;
 use super::ledger::Place;
-use super::member::Away;
+use super::member::{Away, Remote};
 use super::outcome::no_answer_for;
 use super::tick::Schedule;
 use crate::child::keep::{Life, News};
@@ -27,6 +27,10 @@ impl Schedule {
             let (since, why) = (*since, why.clone());
             return self.without(place, Status::Backoff, Some(since), &why);
         }
+        if let (None, Some(life), Some(keeper)) = (&member.child.line, &member.child.life, &self.keeper) {
+            // One that is dead by now has a cause of its own, and one that was killed keeps the first.
+            keeper.kill(place, life, "killed, as it had closed its line".into());
+        }
         let section = self.aggregator.blank(place);
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());
         let away = Away { section, started, started_wall, timed_out: false, asked: false };
@@ -38,7 +42,8 @@ impl Schedule {
     fn send(&mut self, place: usize) {
         let now = self.clock.mono();
         let member = &mut self.members[place];
-        let (Some(away), Some((line, life))) = (&mut member.away, &mut member.child.up) else { return };
+        let Remote { line: Some(line), life: Some(life), .. } = &mut member.child else { return };
+        let Some(away) = &mut member.away else { return };
         let time_left = member.timeout.saturating_sub(now.since(away.started));
         match line.ask(time_left) {
             Ok(()) => {
@@ -57,7 +62,7 @@ impl Schedule {
     pub(super) fn hear(&mut self, place: usize) {
         loop {
             let member = &mut self.members[place];
-            let Some((line, _)) = &mut member.child.up else { return };
+            let Some(line) = &mut member.child.line else { return };
             let frame = match &mut member.away {
                 Some(away) if away.asked => &mut own(&mut away.section).frame,
                 _ => &mut self.scratch,
@@ -86,7 +91,7 @@ impl Schedule {
         self.check.pass(&mut frame, &member.schema.shape);
         let outcome = frame.outcome;
         let well = matches!(outcome, ErrorKind::NONE | ErrorKind::UNAVAILABLE);
-        if let Some((_, life)) = &member.child.up {
+        if let Some(life) = &member.child.life {
             life.answered(well);
         }
         let memory = taken.memory;
@@ -97,7 +102,8 @@ impl Schedule {
         let answer = Answer { at, at_mono, took, cpu, made, reading: Ok(frame) };
         let (failed, over) = self.arrived(place, away, answer);
         let member = &mut self.members[place];
-        member.child.good = if failed || over { 0 } else { member.child.good + 1 };
+        let good = outcome == ErrorKind::NONE && !failed && !over;
+        member.child.good = if good { member.child.good + 1 } else { 0 };
         if member.child.good == GOOD_READINGS && member.caller.is_some() {
             self.prepare(place);
         }
@@ -105,10 +111,12 @@ impl Schedule {
 
     /// The line is of no use any more; with `why`, neither is the child.
     pub(super) fn hang_up(&mut self, place: usize, why: Option<String>) {
-        let Some((line, life)) = self.members[place].child.up.take() else { return };
-        self.answers.leave(&line);
-        if let (Some(why), Some(keeper)) = (why, &self.keeper) {
-            keeper.kill(place, &life, why);
+        let child = &mut self.members[place].child;
+        if let Some(line) = child.line.take() {
+            self.answers.leave(&line);
+        }
+        if let (Some(why), Some(life), Some(keeper)) = (why, &child.life, &self.keeper) {
+            keeper.kill(place, life, why);
         }
     }
 
@@ -135,23 +143,24 @@ impl Schedule {
                 // What it said before it died.
                 self.hear(place);
                 self.hang_up(place, None);
+                self.members[place].child.life = None;
                 self.is_down(place, cause, again, deaths);
             }
         }
     }
 
     fn is_up(&mut self, place: usize, line: Line, life: Arc<Life>) {
+        if self.members[place].place != Place::Child {
+            return;
+        }
+        // One that was let go of may have told that it is up before the keeper knew.
+        self.hang_up(place, None);
         let member = &mut self.members[place];
-        if member.place != Place::Child {
-            return;
-        }
+        member.child.life = Some(life);
         if let Err(cause) = self.answers.listen(place, &line) {
-            if let Some(keeper) = &self.keeper {
-                keeper.kill(place, &life, format!("killed, as it could not be listened to: {cause}"));
-            }
-            return;
+            return self.hang_up(place, Some(format!("killed, as it could not be listened to: {cause}")));
         }
-        member.child.up = Some((line, life));
+        member.child.line = Some(line);
         member.child.waits = None;
         match member.away.take() {
             Some(away) if away.timed_out => self.aggregator.give_back(away.section),
@@ -165,6 +174,10 @@ impl Schedule {
     fn is_down(&mut self, place: usize, cause: String, again: Option<Duration>, deaths: u64) {
         let now = self.clock.wall();
         let member = &mut self.members[place];
+        // It died on its own while it was let go of: the call that is out now, if one is, is another's.
+        if member.place != Place::Child {
+            return;
+        }
         member.child.good = 0;
         if member.child.died_of == cause {
             tracing::debug!(collector = &*member.name, "{cause}");
@@ -229,6 +242,7 @@ impl Schedule {
             keeper.leave(place);
         }
         self.hang_up(place, None);
+        self.members[place].child.life = None;
         self.moved(place, Place::Agent, &format!("{GOOD_READINGS} good readings in a child"));
     }
 

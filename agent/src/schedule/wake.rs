@@ -44,7 +44,8 @@ impl Schedule {
                     self.miss(now);
                     let behind = self.members.iter().map(|member| member.next_due).filter(|&due| due <= now);
                     let Some(tick) = behind.max() else { continue };
-                    self.take_answers(Duration::ZERO);
+                    // Many children are told of a few at a time; who is not heard by now is taken for hung.
+                    while self.take_answers(Duration::ZERO).0 {}
                     for member in &mut self.members {
                         member.due = member.next_due <= tick;
                         if member.due {
