@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -88,6 +88,7 @@ impl Record {
             Ok(()) | Err(_) => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        give_to_owner_of(&self.folder, &file)?;
         file.write_all(&self.entries.text())?;
         // Else a power cut could leave the new name with nothing behind it.
         file.sync_data()?;
@@ -118,6 +119,7 @@ fn lock(folder: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.cast_signed());
     let file = options.open(folder.join("placement.lock"))?;
+    give_to_owner_of(folder, &file)?;
     let begun = Instant::now();
     loop {
         match file.try_lock() {
@@ -131,9 +133,18 @@ fn lock(folder: &Path) -> io::Result<File> {
     }
 }
 
+/// Root releases what the agent of a service has on record, which runs as a user of its own and has to read it again.
+fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(folder)?;
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
     use std::time::UNIX_EPOCH;
 
     use super::super::{Blame, Sha256, What};
@@ -169,6 +180,22 @@ mod tests {
         assert_eq!((read.fault(), blamed(&read)), (None, vec!["ups".to_owned()]));
         assert_eq!(fs::metadata(read.path()).unwrap().mode() & 0o777, 0o600);
         assert_eq!(files(&folder), ["placement.json", "placement.lock"]);
+    }
+
+    /// Seen by root alone; whoever else runs this sees that the owner stays.
+    #[test]
+    fn what_root_writes_belongs_to_whom_the_folder_belongs_to() {
+        let folder = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).unwrap();
+        }
+        let owner = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
+        let mut record = Record::read(folder.path());
+        for number in 1..3 {
+            record.change(|record| record.blame(digest(number), blame("ups"))).unwrap();
+            assert_eq!(owner(&record.path()), owner(folder.path()));
+            assert_eq!(owner(&folder.path().join("placement.lock")), owner(folder.path()));
+        }
     }
 
     #[test]
