@@ -7,10 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use harness::{Site, root};
+use perfwatch::child::sandbox::{Policy, Terms, Without};
 use perfwatch::cli::code;
+use perfwatch::snapshot::EventKind;
 use perfwatch::snapshot::read::AggregatedSnapshot;
-use plugin_api::host_side::manifest::{Kind, Manifest, Metric, Source};
-use plugin_api::host_side::options::Presence;
+use plugin_api::host_side::manifest::{Allowance, Budget, Kind, Manifest, Metric, Source};
+use plugin_api::host_side::options::{Presence, Settings};
 use serde_json::Value;
 
 use crate::live::undescribed;
@@ -162,6 +164,63 @@ fn snapshot_in_the_readme_can_be_read_and_has_keys_that_the_schema_describes() {
     let statuses = table(&readme, "| `_status` | what it means |").unwrap();
     let described = schema["$defs"]["section"]["properties"]["_status"]["enum"].as_array().unwrap();
     assert!(first_cells(statuses).eq(described.iter().map(|word| word.as_str().unwrap())), "{described:?}");
+}
+
+#[test]
+fn events_in_the_readme_are_those_that_can_happen() {
+    let readme = read("README.md");
+    let told = first_cells(table(&readme, "| `kind` | what happened |").unwrap());
+    assert!(told.eq(EventKind::ALL.map(EventKind::word).into_iter().chain(["gap"])));
+}
+
+/// The inline table of a budget, as a document shows it.
+const BUDGET: &str = "budget = { ";
+
+#[test]
+fn budget_in_the_documents_has_its_words_and_their_defaults() {
+    let words = Allowance::of(Budget::default()).words();
+    let declared: Vec<_> = Budget::declared().into_iter().map(|option| option.name).collect();
+    assert!(words.iter().map(|(word, _)| format!("budget.{word}")).eq(declared));
+    let words: Vec<_> = words.iter().map(|(word, value)| format!("{word} = {}", value.toml())).collect();
+    let expected = words.join(", ");
+    for document in ["README.md", "config/perfwatch.toml", "plugin-api/src/host_side/manifest/grammar.md"] {
+        let text = read(document);
+        let (_, rest) = text.split_once(BUDGET).unwrap_or_else(|| panic!("{document} has no budget"));
+        assert_eq!(rest.split(" }").next(), Some(&*expected), "{document}");
+    }
+}
+
+#[test]
+fn isolation_in_the_readme_has_each_of_its_words() {
+    let readme = read("README.md");
+    let heading = readme.lines().find(|line| line.starts_with("| `isolation` |")).unwrap();
+    let told: Vec<_> = heading.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect();
+    let schema: Value = serde_json::from_str(&Site::new().output(["config", "schema"]).stdout).unwrap();
+    let words = &schema["$defs"]["collector"]["properties"]["isolation"]["enum"];
+    let words = words.as_array().unwrap().iter().map(Value::to_string);
+    assert_eq!(told, words.collect::<Vec<_>>());
+}
+
+#[test]
+fn refusal_in_the_readme_is_what_a_section_says() {
+    let readme = read("README.md");
+    let told = block(&readme, "text").trim().replace('\n', " ");
+    let options = Settings::default();
+    let policy = Policy::new(&Terms {
+        collector: "quota",
+        reads: &[],
+        options: &options,
+        grants: &[],
+        bundled: false,
+        host_root: Path::new("/"),
+        memory: 64 << 20,
+        descriptors: 64,
+        required: false,
+        without: Without::default(),
+    });
+    let error = "could not open /srv/quota/limit: Permission denied (os error 13)";
+    let said = format!("{error}; {}", policy.explain(error).unwrap());
+    assert_eq!(told, format!("\"_error\":{}", Value::from(said)));
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use plugin_api::host_side::manifest::{Kind, Metric, Source, Table, ValueType};
 use serde_json::{Map, Value, json};
 
-use super::{Schema, Status};
+use super::{EventKind, Schema, Status};
 
 /// The JSON Schema of the snapshots of these collectors, each a name and what its cells mean.
 pub fn json_schema<'a>(collectors: impl IntoIterator<Item = (&'a str, &'a Schema)>) -> Value {
@@ -65,10 +65,13 @@ fn any_section() -> Value {
 
 fn event() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
+    // A gap is a sink's own, and no event of a snapshot.
+    let kinds = EventKind::ALL.map(EventKind::word).join(", ");
+    let kinds = format!("what happened: {kinds}, gap; later versions add to these");
     json!({
         "type": "object",
         "properties": {
-            "kind": text("what happened: start, missed, clock, suspend, reload, restart, moved, swapped, quarantined, gap; later versions add to these"),
+            "kind": text(&kinds),
             "collector": text("to which collector"),
             "sink": text("to which sink"),
             "from": text("from what state, or when"),

@@ -182,7 +182,7 @@ impl Section {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The agent, or a collector, started.
+    /// The agent started.
     Start,
     /// Ticks passed without a snapshot.
     Missed,
@@ -199,6 +199,17 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [EventKind; 7] = [
+        EventKind::Start,
+        EventKind::Missed,
+        EventKind::Clock,
+        EventKind::Suspend,
+        EventKind::Moved,
+        EventKind::Restart,
+        EventKind::Quarantined,
+    ];
+
     /// The word in the data.
     pub const fn word(self) -> &'static str {
         match self {
