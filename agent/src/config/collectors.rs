@@ -45,7 +45,9 @@ impl Planner<'_> {
             );
             taken.push(name.to_owned());
             used.push(settings.text("plugin").unwrap_or(name).to_owned());
-            collectors.extend(self.collector(entry, table, settings));
+            let runs = settings.is_on("enabled");
+            let collector = self.collector(entry, table, settings);
+            if runs { &mut collectors } else { &mut self.disabled.0 }.push(collector);
         }
         for left_out in self.left_out {
             used.extend(left_out.plugins.iter().chain(&left_out.collectors).cloned());
@@ -53,6 +55,7 @@ impl Planner<'_> {
                 let why = format!("its table in {} is left out, as that file is at fault", left_out.path);
                 let failed = self.planned(name.clone(), Settings::default(), Vec::new(), Err(why));
                 collectors.retain(|collector: &CollectorPlan| collector.name != *name);
+                self.disabled.0.retain(|collector| collector.name != *name);
                 collectors.push(failed);
                 taken.push(name.clone());
             }
@@ -63,8 +66,8 @@ impl Planner<'_> {
         collectors
     }
 
-    /// The collector of a table; none where it is not enabled.
-    fn collector(&mut self, entry: &Entry, table: &Table, settings: Settings) -> Option<CollectorPlan> {
+    /// The collector of a table, whether it is enabled or not.
+    fn collector(&mut self, entry: &Entry, table: &Table, settings: Settings) -> CollectorPlan {
         let origin = |key: &str| table.value(key).map_or(entry.key_origin, |value| value.origin);
         if settings.value("plugin").is_some() && settings.value("path").is_some() {
             let message = format!("collector `{}` names a plugin and a path", entry.key);
@@ -75,8 +78,7 @@ impl Planner<'_> {
             PluginPlan { path: available.path, manifest: available.manifest, options, bundled: available.bundled }
         });
         let grants = self.grants(table, &settings);
-        let runs = settings.is_on("enabled");
-        runs.then(|| self.planned(entry.key.clone(), settings, grants, plugin))
+        self.planned(entry.key.clone(), settings, grants, plugin)
     }
 
     /// `grant`, whose words the option vocabulary does not know.

@@ -154,11 +154,11 @@ impl Config {
         loop {
             let mut planner = Planner::new(&self.agent, plugins, sink_check, &self.left_out, &mut self.sources);
             let (collectors, sinks) = (planner.collectors(&self.merged), planner.sinks(&self.merged));
-            let (mut faults, notes) = (planner.faults, planner.notes);
+            let (mut faults, notes, disabled) = (planner.faults, planner.notes, planner.disabled);
             faults.extend(self.pending.iter().cloned());
             if faults.is_empty() {
                 let (agent, settings) = (self.agent.clone(), self.settings.clone());
-                return Ok(Plan { agent, settings, collectors, sinks, notes });
+                return Ok(Plan { agent, settings, collectors, sinks, disabled, notes });
             }
             self.leave_out(faults)?;
             self.settle();

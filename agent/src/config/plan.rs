@@ -56,6 +56,8 @@ pub struct Plan {
     pub collectors: Vec<CollectorPlan>,
     /// The sinks, in the order of the config.
     pub sinks: Vec<SinkPlan>,
+    /// What has a table that says `enabled = false`: it does not run, and a config without the table might run it.
+    pub disabled: (Vec<CollectorPlan>, Vec<SinkPlan>),
     /// What the operator may want to know and what is no fault.
     pub notes: Vec<String>,
 }
@@ -202,6 +204,7 @@ pub(super) struct Planner<'a> {
     pub(super) sources: &'a mut Sources,
     pub(super) faults: Vec<Fault>,
     pub(super) notes: Vec<String>,
+    pub(super) disabled: (Vec<CollectorPlan>, Vec<SinkPlan>),
 }
 
 impl<'a> Planner<'a> {
@@ -212,7 +215,8 @@ impl<'a> Planner<'a> {
         left_out: &'a [LeftOut],
         sources: &'a mut Sources,
     ) -> Planner<'a> {
-        Planner { agent, plugins, sink_check, left_out, sources, faults: Vec::new(), notes: Vec::new() }
+        let (faults, notes, disabled) = (Vec::new(), Vec::new(), (Vec::new(), Vec::new()));
+        Planner { agent, plugins, sink_check, left_out, sources, faults, notes, disabled }
     }
 
     /// The tables `[KEY.NAME]`, each with its entry; what is no table is a fault.

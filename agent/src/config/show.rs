@@ -26,10 +26,10 @@ pub fn show(config: &Config, plan: &Plan, origins: bool) -> String {
     }
     page.header("agent");
     page.settings("", &plan.settings);
-    for collector in &plan.collectors {
+    for collector in plan.collectors.iter().chain(&plan.disabled.0) {
         page.collector(collector);
     }
-    for sink in &plan.sinks {
+    for sink in plan.sinks.iter().chain(&plan.disabled.1) {
         page.sink(sink);
     }
     page.text
@@ -56,6 +56,11 @@ impl Page<'_> {
         }
     }
 
+    /// A comment ends with its line, and `why` may name what has several.
+    fn failed(&mut self, why: &str) {
+        self.text.push_str(&format!("# failed: {}\n", why.replace('\n', "\\u000a")));
+    }
+
     fn origin(&self, origin: Option<Origin>) -> String {
         match origin {
             Some(origin) if self.sources.name(origin.source) == SHIPPED_NAME => "default".to_owned(),
@@ -77,7 +82,7 @@ impl Page<'_> {
     fn collector(&mut self, collector: &CollectorPlan) {
         self.header(&format!("collectors.{}", collector.name));
         if let Err(why) = &collector.plugin {
-            self.text.push_str(&format!("# failed: {why}\n"));
+            self.failed(why);
         }
         if let Ok(plugin) = &collector.plugin
             && collector.settings.value("plugin").is_none()
@@ -146,7 +151,7 @@ impl Page<'_> {
     fn sink(&mut self, sink: &SinkPlan) {
         self.header(&format!("sinks.{}", sink.name));
         match &sink.kind {
-            Err(why) => self.text.push_str(&format!("# failed: {why}\n")),
+            Err(why) => self.failed(why),
             Ok(SinkKind::Stdout(_)) if sink.settings.list.is_empty() => self.line("type", "\"stdout\"", "default"),
             Ok(_) => {}
         }

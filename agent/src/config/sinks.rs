@@ -51,6 +51,7 @@ impl Planner<'_> {
             for name in &left_out.sinks {
                 let why = format!("its table in {} is left out, as that file is at fault", left_out.path);
                 sinks.retain(|sink: &SinkPlan| sink.name != *name);
+                self.disabled.1.retain(|sink| sink.name != *name);
                 sinks.push(SinkPlan { name: name.clone(), kind: Err(why), settings: Settings::default() });
             }
         }
@@ -98,7 +99,12 @@ impl Planner<'_> {
             let message = format!("sink `{}`: {key}: {problem}", entry.key);
             self.faults.push(Fault::new(written.unwrap_or(entry.key_origin), message));
         }
-        runs.then(|| SinkPlan { name: entry.key.clone(), kind: Ok(kind), settings })
+        let sink = SinkPlan { name: entry.key.clone(), kind: Ok(kind), settings };
+        if runs {
+            return Some(sink);
+        }
+        self.disabled.1.push(sink);
+        None
     }
 
     fn checked(&mut self, specs: &[OptionSpec], table: &Table, at: Origin) -> Settings {

@@ -34,6 +34,18 @@ fn what_is_shown_can_be_read_again_and_means_the_same() {
 }
 
 #[test]
+fn what_is_off_and_what_failed_stay_so_when_what_is_shown_is_read_again() {
+    let text = "[collectors.cpu]\nenabled = false\n[collectors.mine]\nplugin = \"a\\nb\"\n\
+                [sinks.out]\ntype = \"stdout\"\nenabled = false\n";
+    let (config, plan) = Place::new(text).plan().unwrap();
+    let shown = show(&config, &plan, false);
+    let (_, again) = Place::new(&shown).plan().unwrap_or_else(|told| panic!("{told} in {shown}"));
+    assert_eq!(names(&again), names(&plan), "{shown}");
+    assert!(!names(&again).contains(&"cpu") && again.sinks.is_empty(), "{shown}");
+    assert_eq!(again.failed().count(), plan.failed().count());
+}
+
+#[test]
 fn default_is_the_shipped_file() {
     assert!(default_text().starts_with("# PerfWatch.") && default_text().contains("\n[agent]\n"));
 }
