@@ -30,7 +30,7 @@ pub struct Built {
 pub fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let all = ["--lib", "--bins", "--examples", "--exclude", env!("CARGO_PKG_NAME")];
+        let all = ["--lib", "--bins", "--examples", "--exclude", env!("CARGO_PKG_NAME"), "--exclude", "perfwatch-fuzz"];
         let (mut programs, plugins) = build(&root().join("Cargo.toml"), &all);
         let (_, test_plugins) = build(&root().join("tests/plugins/Cargo.toml"), &[]);
         let agent = programs.remove("perfwatch").expect("the workspace has a program perfwatch");
