@@ -61,7 +61,7 @@ impl Fault {
     /// The fault as lines of text, the last without a newline.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
-        let mut text = format!("{}: {}", sources.place(self.origin), on_its_line(&self.message));
+        let mut text = on_its_line(&format!("{}: {}", sources.place(self.origin), self.message)).into_owned();
         let mut margin = String::from("  ");
         if let Some(shown) = sources.line(self.origin) {
             let number = if shown.numbered { shown.number.to_string() } else { String::new() };
@@ -81,7 +81,7 @@ impl Fault {
     }
 }
 
-/// Words of a file are quoted in faults, and TOML can put anything into them: a line's end would forge another fault.
+/// Words of a file and names of variables are quoted in faults, and anything can be in them: a line's end would forge another fault.
 fn on_its_line(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
