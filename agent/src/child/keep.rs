@@ -135,7 +135,7 @@ impl News {
 enum Order {
     Begin(usize),
     Kill { place: usize, life: u64, why: String },
-    Watch { place: usize, life: u64 },
+    Watch { place: usize, life: u64, line: Option<OwnedFd> },
     Leave(usize),
     Do(Box<dyn FnOnce() + Send>),
     Close,
@@ -169,14 +169,20 @@ impl Orders {
         self.give(Order::Kill { place, life: life.number, why });
     }
 
-    /// A call is out past its timeout: the keeper ends it after [`TIMEOUTS_MAX`] of them.
-    pub fn watch(&self, place: usize, life: &Life) {
-        self.give(Order::Watch { place, life: life.number });
+    /// A call is out past its timeout: the keeper ends it after [`TIMEOUTS_MAX`] of them, unless there is something on the
+    /// line by then, which the collection thread may be the last to see.
+    pub fn watch(&self, place: usize, life: &Life, line: Option<OwnedFd>) {
+        self.give(Order::Watch { place, life: life.number, line });
     }
 
     /// The collector needs no child any more.
     pub fn leave(&self, place: usize) {
         self.give(Order::Leave(place));
+    }
+
+    /// The end has come: a child whose line closes from now on is not started again.
+    pub fn close(&self) {
+        self.give(Order::Close);
     }
 
     /// Something that may take time, and that nobody waits for: a record to be written.
@@ -198,7 +204,7 @@ impl Orders {
         let words = orders.into_iter().map(|order| match order {
             Order::Begin(place) => format!("begin {place}"),
             Order::Kill { place, life, why } => format!("kill {place}, life {life}: {why}"),
-            Order::Watch { place, life } => format!("watch {place}, life {life}"),
+            Order::Watch { place, life, .. } => format!("watch {place}, life {life}"),
             Order::Leave(place) => format!("leave {place}"),
             Order::Do(act) => {
                 act();
@@ -287,11 +293,26 @@ struct Alive {
     /// Why it was killed.
     killed: Option<String>,
     /// It is to be killed then, if this call is still out.
-    watched: Option<(Mono, u64)>,
+    watched: Option<Watched>,
     /// Nobody is to be told of its end.
     left: bool,
     /// It was left, and the next one is wanted before this one is buried.
     comes_back: bool,
+}
+
+struct Watched {
+    until: Mono,
+    asked: u64,
+    line: Option<OwnedFd>,
+}
+
+impl Watched {
+    /// Whether there is something on the line.
+    fn has_spoken(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let said = self.line.as_ref().map(|line| poll(&mut [PollFd::new(line, PollFlags::IN)], Some(&now)));
+        said.is_some_and(|said| said.is_ok_and(|count| count > 0))
+    }
 }
 
 impl Kept {
@@ -303,7 +324,7 @@ impl Kept {
     fn moment(&self) -> Option<Mono> {
         match &self.state {
             State::Waits(at) => Some(*at),
-            State::Alive(alive) => alive.watched.map(|(at, _)| at),
+            State::Alive(alive) => alive.watched.as_ref().map(|watched| watched.until),
             State::Absent => None,
         }
     }
@@ -352,7 +373,9 @@ impl Keeping {
                     State::Alive(alive) => alive.comes_back = alive.left,
                     State::Waits(_) => {}
                 }),
-                Order::Watch { place, life } => self.with(place, |keeping, index| keeping.watch(index, life)),
+                Order::Watch { place, life, line } => {
+                    self.with(place, |keeping, index| keeping.watch(index, life, line));
+                }
                 Order::Leave(_) | Order::Kill { .. } => {}
                 Order::Do(act) => act(),
                 Order::Close => {
@@ -403,12 +426,10 @@ impl Keeping {
             match &mut kept.state {
                 State::Waits(at) if *at <= now => self.begin(index),
                 State::Alive(alive) => {
-                    let Some((at, asked)) = alive.watched else { continue };
-                    let still_out = alive.life.asked.load(Ordering::Acquire) == asked;
-                    if at <= now || !still_out {
-                        alive.watched = None;
-                    }
-                    if at <= now && still_out {
+                    let asked = alive.life.asked.load(Ordering::Acquire);
+                    let over = |watched: &mut Watched| watched.until <= now || watched.asked != asked;
+                    let Some(watched) = alive.watched.take_if(over) else { continue };
+                    if watched.asked == asked && !watched.has_spoken() {
                         let (life, for_how_long) = (alive.life.number, now.since(Mono(asked)));
                         self.kill(index, life, format!("killed, as it did not answer for {for_how_long:.1?}"));
                     }
@@ -452,21 +473,21 @@ impl Keeping {
         }
     }
 
-    fn watch(&mut self, index: usize, life: u64) {
+    fn watch(&mut self, index: usize, life: u64, line: Option<OwnedFd>) {
         let kept = &mut self.wards[index];
         if let State::Alive(alive) = &mut kept.state
             && alive.life.number == life
         {
             let asked = alive.life.asked.load(Ordering::Acquire);
             let until = Mono(asked).plus(kept.ward.timeout.saturating_mul(TIMEOUTS_MAX));
-            alive.watched = (asked != 0).then_some((until, asked));
+            alive.watched = (asked != 0).then_some(Watched { until, asked, line });
         }
     }
 
     fn leave(&mut self, index: usize) {
         match &mut self.wards[index].state {
             State::Alive(alive) => {
-                alive.left = true;
+                (alive.left, alive.comes_back) = (true, false);
                 end(alive);
             }
             state => *state = State::Absent,
@@ -486,10 +507,12 @@ impl Keeping {
             }
             return;
         }
-        let cause = alive.killed.unwrap_or_else(|| match status {
-            Ok(status) => words(status, kept.ward.memory),
-            Err(cause) => format!("the child is lost: {cause}"),
-        });
+        let cause = match (status, alive.killed) {
+            // The kill may have come when it was dead of something else.
+            (Ok(status), Some(why)) if is_of_a_kill(status) => why,
+            (Ok(status), _) => words(status, kept.ward.memory),
+            (Err(cause), _) => format!("the child is lost: {cause}"),
+        };
         self.down(index, alive.life.answered.load(Ordering::Acquire), cause);
     }
 
@@ -525,6 +548,12 @@ fn end(alive: &Alive) {
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = rustix::process::pidfd_send_signal(&alive.pidfd, Signal::KILL);
+}
+
+/// A child that is killed ends of that, or by itself as its line is closed too.
+fn is_of_a_kill(status: std::process::ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.success() || status.signal() == Some(Signal::KILL.as_raw())
 }
 
 fn words(status: std::process::ExitStatus, memory: u64) -> String {
@@ -582,6 +611,24 @@ mod tests {
         let mut kept = kept();
         let waits: Vec<_> = (0..7).map(|death| kept.died(false, at(death * 10_000)).unwrap().as_millis()).collect();
         assert_eq!(waits, [0, 500, 1000, 2000, 4000, 4000, 4000]);
+    }
+
+    #[test]
+    fn child_whose_late_answer_nobody_has_heard_yet_has_not_hung() {
+        let (line, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let watched = Watched { until: at(0), asked: 1, line: Some(line.into()) };
+        assert!(!watched.has_spoken());
+        std::io::Write::write_all(&mut &theirs, b"x").unwrap();
+        assert!(watched.has_spoken());
+        assert!(!Watched { until: at(0), asked: 1, line: None }.has_spoken());
+    }
+
+    #[test]
+    fn child_that_died_of_something_else_before_it_was_killed_is_not_told_as_killed() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let ended = |status| is_of_a_kill(std::process::ExitStatus::from_raw(status));
+        // As wait(2) has them: exit codes 0 and 3, SIGKILL, SIGSEGV.
+        assert_eq!([0, 3 << 8, 9, 11].map(ended), [true, false, true, false]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`crate::snapshot::aggregate::settle`].
 
 use std::fmt::Write as _;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,7 +185,9 @@ impl Schedule {
         if !away.timed_out && now.since(away.started) >= member.timeout {
             away.timed_out = true;
             if let (Some(keeper), Some(life)) = (&self.keeper, &member.child.life) {
-                keeper.watch(place, life);
+                // Without a descriptor to spare, it is as if it had said nothing.
+                let line = member.child.line.as_ref().and_then(|line| line.as_fd().try_clone_to_owned().ok());
+                keeper.watch(place, life, line);
             }
             self.ledger.with(|books| books.collectors[place].timeouts += 1);
         }

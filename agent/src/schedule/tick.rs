@@ -359,6 +359,9 @@ impl Schedule {
     /// No snapshot comes after this: what hangs on them may end.
     pub fn close(&mut self) {
         self.emit = Box::new(|_| {});
+        if let Some(keeper) = &self.keeper {
+            keeper.close();
+        }
     }
 }
 

@@ -92,7 +92,12 @@ impl Aggregator {
         let mut section = member
             .sections
             .take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema), member.limits));
-        own(&mut section).clear();
+        let it = own(&mut section);
+        it.clear();
+        // Its frame may have been lost with a call, or with a collector that could not be made.
+        if it.frame.limits() != member.limits {
+            it.frame = Frame::new(member.limits);
+        }
         section
     }
 

@@ -496,3 +496,13 @@ fn death_of_a_child_that_was_let_go_of_is_nothing_to_the_call_in_the_agent() {
     far.bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
     assert_eq!(count(&far.bench.rest().sections[0]), Some(70));
 }
+
+#[test]
+fn end_is_told_to_the_keeper_before_a_line_is_closed() {
+    let mut far = Far::one();
+    let child = far.start(1);
+    far.bench.schedule.close();
+    assert_eq!(far.orders.given(), ["close"]);
+    let open = (&child.socket).read(&mut [0]).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+}

@@ -1,5 +1,9 @@
 //! What is in a snapshot, and when it leaves.
 
+use plugin_api::ErrorKind;
+use plugin_api::host_side::door::Failure;
+use plugin_api::host_side::frame::Limits;
+
 use super::*;
 
 #[test]
@@ -187,4 +191,25 @@ fn steady_ticks_share_their_memory() {
         lock(&bench.emitted).shrink_to_fit();
     }
     assert!(seen.len() <= 2, "{} snapshots were made", seen.len());
+}
+
+#[test]
+fn budget_holds_after_the_collector_could_not_be_made_at_first() {
+    let mut bench = Bench::new(BEGIN);
+    let (mut makes, mut failed) = (bench.maker(&[], true), false);
+    let maker: Maker = Box::new(move || {
+        let failure = Failure { kind: ErrorKind::FAILED, message: "not yet".into() };
+        if std::mem::replace(&mut failed, true) { makes() } else { Err(failure) }
+    });
+    // Less text than the part that fails has.
+    let limits = Limits { text: 4, ..Limits::default() };
+    let allowance = Allowance { limits, cpu: Duration::from_secs(60), ..Allowance::default() };
+    bench.enlist("a", 1_000, Duration::from_millis(800), allowance, Home::Agent(maker));
+    assert_eq!(&*section(&bench.start(), "a").error, "not yet");
+    // Sections are used again when nobody reads them any more.
+    lock(&bench.emitted).clear();
+    let next = bench.tick();
+    let it = section(&next, "a");
+    assert_eq!(it.status, Status::Partial);
+    assert!(it.error.starts_with("over its budget, cut: "), "{}", it.error);
 }
