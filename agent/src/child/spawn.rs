@@ -1,7 +1,7 @@
 //! Starts a child. [E socketpair, fork, exec, pidfd]
 //!
 //! Promises: the child gets its end of the socket, the library and standard error, and of the agent's environment what
-//! is in [`KEPT`]; nothing else. What it has to know waits in the socket when it starts, and nothing here waits for it.
+//! is in [`KEPT`]; nothing else. What it has to know is in the socket when this returns, and nothing here waits for it.
 //! On an error nothing is left over: no process, no descriptor.
 #![forbid(unsafe_code)]
 
@@ -10,19 +10,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use plugin_api::host_side::frame::Limits;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags};
 
 use super::wire::{self, SET_UP_BYTES_MAX, SetUp};
-use super::{Policy, can_spawn};
+use super::{ARG0, Family, PROGRAM, Policy, can_spawn};
 use crate::plugin::known::Loadable;
 
-/// The running executable, whatever an upgrade has put in its place.
-const PROGRAM: &str = "/proc/self/exe";
 /// Of the environment, what a program needs to find others and to speak its user's language. Secrets stay with the agent.
 const KEPT: [&str; 6] = ["PATH", "LANG", "LANGUAGE", "TZ", "RUST_BACKTRACE", "LD_LIBRARY_PATH"];
 
@@ -48,10 +45,8 @@ pub struct Start {
 /// A child.
 #[derive(Debug)]
 pub struct Born {
-    /// The process, to be waited for. It is the only one in its group, but for what it starts.
-    pub process: Child,
-    /// Readable when it has ended.
-    pub pidfd: OwnedFd,
+    /// The process, with what it starts.
+    pub family: Family,
     /// The agent's end of its socket, for a [`super::Line`].
     pub socket: OwnedFd,
 }
@@ -63,33 +58,30 @@ pub struct Born {
 /// Descriptors, processes or memory have run out, the options are too long, or this program cannot start children.
 pub fn spawn(start: &Start) -> io::Result<Born> {
     can_spawn()?;
+    let set_up = set_up(start)?;
     let (socket, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    tell(&socket, start)?;
     let library = start.library.as_fd().try_clone_to_owned()?;
     let mut command = Command::new(PROGRAM);
-    command.arg0(format!("{}{}", super::ARG0, start.name)).arg(super::MARK).process_group(0);
+    command.arg0(format!("{ARG0}{}", start.name)).arg(super::MARK).process_group(0);
     command.stdin(theirs).stdout(library).stderr(Stdio::inherit());
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
-    let mut process = command.spawn()?;
-    match pidfd(&process) {
-        Ok(pidfd) => Ok(Born { process, pidfd, socket }),
+    let mut family = Family::of(command.spawn()?)?;
+    // Until it has read its set-up it does nothing, so that all it ever starts is born where it is put here.
+    let grown = match &start.policy {
+        Some(policy) if policy.runs_programs() => family.may_grow(&start.name, policy.memory()),
+        _ => Ok(()),
+    };
+    match grown.and_then(|()| tell(&socket, &set_up)) {
+        Ok(()) => Ok(Born { family, socket }),
         Err(cause) => {
-            // It is ours and not waited for yet, so this is it and no other, and it ends at once.
-            process.kill()?;
-            process.wait()?;
+            family.end()?;
             Err(cause)
         }
     }
 }
 
-fn pidfd(process: &Child) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-/// Writes the set-up into the socket, where it waits.
-fn tell(socket: &OwnedFd, start: &Start) -> io::Result<()> {
+fn set_up(start: &Start) -> io::Result<Vec<u8>> {
     let Limits { rows, cells, text, notes } = start.limits;
     let set_up = SetUp {
         name: start.name.clone(),
@@ -100,14 +92,18 @@ fn tell(socket: &OwnedFd, start: &Start) -> io::Result<()> {
         log_level: start.log_level.to_string(),
         agent: std::process::id(),
     };
-    let message = wire::set_up(&set_up).map_err(io::Error::other)?;
+    wire::set_up(&set_up).map_err(io::Error::other)
+}
+
+/// Writes the set-up into the socket, where it waits.
+fn tell(socket: &OwnedFd, set_up: &[u8]) -> io::Result<()> {
     // The kernel takes twice that, for what it needs itself, as far as net.core.wmem_max allows.
     rustix::net::sockopt::set_socket_send_buffer_size(socket, SET_UP_BYTES_MAX)?;
-    match rustix::net::send(socket, &message, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)? {
-        sent if sent == message.len() => Ok(()),
+    match rustix::net::send(socket, set_up, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)? {
+        sent if sent == set_up.len() => Ok(()),
         sent => Err(io::Error::other(format!(
             "its options and its sandbox have {} bytes together, of which a socket takes {sent} here (net.core.wmem_max): shorten the options, or use isolation = \"none\"",
-            message.len()
+            set_up.len()
         ))),
     }
 }

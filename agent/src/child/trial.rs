@@ -13,7 +13,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-use super::{Born, Heard, Line, Start, spawn};
+use super::{Born, Family, Heard, Line, Start, spawn};
 
 /// How a trial ended.
 #[derive(Debug)]
@@ -28,16 +28,12 @@ pub enum Trial {
 
 /// Loads the library of `start`, which has no policy, in a child, `patience` at most.
 pub fn trial(start: &Start, patience: Duration) -> Trial {
-    let Born { mut process, pidfd, socket } = match spawn(start) {
+    let Born { mut family, socket } = match spawn(start) {
         Ok(born) => born,
         Err(cause) => return Trial::Omitted(cause),
     };
-    let in_time = ends_within(&pidfd, patience);
-    if !in_time {
-        // It is not waited for yet, so it is this process and no other.
-        let _ = process.kill();
-    }
-    let status = process.wait();
+    let in_time = ends_within(&family, patience);
+    let status = family.end();
     if !in_time {
         return Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}"));
     }
@@ -48,12 +44,12 @@ pub fn trial(start: &Start, patience: Duration) -> Trial {
     }
 }
 
-fn ends_within(pidfd: &std::os::fd::OwnedFd, patience: Duration) -> bool {
+fn ends_within(family: &Family, patience: Duration) -> bool {
     let until = Instant::now() + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left)) {
+        match poll(&mut [PollFd::new(family, PollFlags::IN)], Some(&left)) {
             Err(rustix::io::Errno::INTR) => {}
             ended => return ended.is_ok_and(|count| count > 0),
         }

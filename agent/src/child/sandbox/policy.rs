@@ -109,6 +109,12 @@ impl Policy {
         !self.programs.is_empty()
     }
 
+    /// The budget of memory, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
     /// Adds it; false where it means nothing: a port that is no number, a netlink family or capability that does not exist.
     fn grant(&mut self, read: &Read) -> bool {
         let target = read.target.as_str();
