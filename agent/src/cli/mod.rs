@@ -48,7 +48,8 @@ Examples:
   perfwatch                               every plugin found, every 5 s: a table on a terminal, JSON lines in a pipe
   perfwatch once --format json            one snapshot
   perfwatch run -c /etc/perfwatch/perfwatch.toml
-  perfwatch check && systemctl restart perfwatch";
+  perfwatch check && systemctl restart perfwatch
+  perfwatch plugins inspect ./libperfwatch_ups.so   what it measures, asks for and may cost, before it runs";
 
 /// A host metrics agent whose collectors are files you drop in
 #[derive(Debug, Parser)]
@@ -77,10 +78,10 @@ enum Command {
     #[command(after_help = "Example: perfwatch run -c perfwatch.toml | jq -c '[.timestamp, .cpu.usage_percent]'")]
     Run,
     Once(once::Once),
-    /// Check the configuration and the plugins, without running plugin code
+    /// Check the configuration, the plugins and what they ask for that is not granted, without running plugin code
     #[command(after_help = "Example: perfwatch check -c perfwatch.toml && systemctl restart perfwatch")]
     Check,
-    /// What plugins there are, and what one declares
+    /// What plugins there are, what one declares, and which are held in a child
     #[command(subcommand, after_help = "Example: perfwatch plugins list")]
     Plugins(plugins::Plugins),
     /// The configuration that holds, its schema, its defaults

@@ -13,13 +13,13 @@ use crate::harmless;
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::setup::Setup;
 
-/// What plugins there are, and what one declares
+/// What plugins there are, what one declares, and which are held in a child
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Plugins {
     /// List the plugins that are found, what uses them, and which are held in a child for what they did
     #[command(after_help = "Example: perfwatch plugins list")]
     List,
-    /// Show what a plugin declares, without running its code
+    /// Show what a plugin declares, what it asks for and where it runs, without running its code
     #[command(
         after_help = "Example: perfwatch plugins inspect ./libperfwatch_ups.so, or: perfwatch plugins inspect cpu"
     )]

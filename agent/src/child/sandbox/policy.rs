@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plugin_api::host_side::manifest::{Read, ReadKind};
+use plugin_api::host_side::manifest::{NETLINK, Read, ReadKind};
 use plugin_api::host_side::options::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -224,20 +224,8 @@ fn port(target: &str) -> Option<u16> {
     number.parse().ok().filter(|port| *port != 0)
 }
 
-/// linux/netlink.h: what a collector may want to ask.
 fn netlink(family: &str) -> Option<u32> {
-    Some(match family {
-        "route" => 0,
-        "sock_diag" | "inet_diag" => 4,
-        "xfrm" => 6,
-        "audit" => 9,
-        "connector" => 11,
-        "netfilter" => 12,
-        "kobject_uevent" => 15,
-        "generic" => 16,
-        "rdma" => 20,
-        _ => return None,
-    })
+    NETLINK.iter().find(|(name, _)| *name == family).map(|(_, protocol)| u32::from(*protocol))
 }
 
 #[cfg(test)]

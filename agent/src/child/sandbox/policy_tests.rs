@@ -48,6 +48,14 @@ fn holds_everything(policy: &Policy) -> bool {
 }
 
 #[test]
+fn every_family_of_the_vocabulary_can_be_granted() {
+    for (family, protocol) in NETLINK {
+        let policy = policy(&[], &[read(ReadKind::Netlink, family)], &[], false, "/");
+        assert_eq!(policy.netlink, [u32::from(protocol)], "{family}");
+    }
+}
+
+#[test]
 fn what_comes_with_the_agent_gets_what_it_asks() {
     let policy = policy(&everything(), &[], &[], true, "/");
     assert!(holds_everything(&policy), "{policy:?}");
