@@ -40,6 +40,8 @@ pub const OWN_DESCRIPTORS: u32 = 7;
 /// The exit codes of sysexits.h, for who looks at why a child has ended.
 pub(super) mod code {
     pub(in crate::child) const OK: u8 = 0;
+    /// A trial is passed: not 0, with which a library may end the process that loads it.
+    pub(in crate::child) const PASSED: u8 = 42;
     pub(in crate::child) const USAGE: u8 = 64;
     pub(in crate::child) const SOFTWARE: u8 = 70;
 }
@@ -47,7 +49,7 @@ pub(super) mod code {
 /// Lives, and gives the exit code.
 pub(super) fn live() -> u8 {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(())) => code::OK,
+        Ok(Ok(code)) => code,
         Ok(Err(why)) => {
             // Where standard error cannot be written, the exit code is all there is to tell.
             let _ = writeln!(io::stderr(), "perfwatch: a child process could not begin: {why}");
@@ -58,7 +60,7 @@ pub(super) fn live() -> u8 {
     }
 }
 
-fn run() -> Result<(), String> {
+fn run() -> Result<u8, String> {
     let (socket, library) = descriptors::take().map_err(|cause| cause.to_string())?;
     // Before the agent's number is looked at, so that it cannot die unseen in between.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| errno.to_string())?;
@@ -66,7 +68,7 @@ fn run() -> Result<(), String> {
     let set_up = set_up(&socket)?;
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid());
     if parent != i32::try_from(set_up.agent).ok() {
-        return Ok(());
+        return Ok(code::OK);
     }
     let name = CString::new(set_up.name.as_str()).map_err(|cause| cause.to_string())?;
     rustix::thread::set_name(&name).map_err(|errno| errno.to_string())?;
@@ -74,9 +76,9 @@ fn run() -> Result<(), String> {
     let itself = Itself::open();
     let collector = Collector::load(&set_up, library, &voice);
     if set_up.policy.is_none() {
-        return collector.map(drop).inspect_err(|why| voice.say(Level::Error, why));
+        return collector.map(|_| code::PASSED).inspect_err(|why| voice.say(Level::Error, why));
     }
-    serve(&socket, &voice, itself, collector, &set_up)
+    serve(&socket, &voice, itself, collector, &set_up).map(|()| code::OK)
 }
 
 fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {

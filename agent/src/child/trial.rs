@@ -13,6 +13,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
+use super::serve::code::PASSED;
 use super::{Born, Family, Heard, Line, Start, spawn};
 
 /// How a trial ended.
@@ -38,7 +39,7 @@ pub fn trial(start: &Start, patience: Duration) -> Trial {
         return Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}"));
     }
     match status {
-        Ok(status) if status.success() => Trial::Passed,
+        Ok(status) if status.code() == Some(PASSED.into()) => Trial::Passed,
         Ok(status) => Trial::Failed(said(socket).unwrap_or_else(|| format!("a process that loaded it died: {status}"))),
         Err(cause) => Trial::Omitted(cause),
     }

@@ -54,6 +54,13 @@ impl Scene {
         self.table(name, "mock", &format!("script = \"{name}.script\""), more)
     }
 
+    /// One that does nothing but while its library is loaded, which is a file of its own.
+    pub fn copy_of_wild(&mut self, name: &str, more: &str) {
+        let path = self.site.path(format!("{name}.so"));
+        fs::copy(&built().test_plugins["perfwatch_wild"], &path).unwrap();
+        writeln!(self.bad, "[collectors.{name}]\npath = {path:?}\noptions = {{ does = \"nothing\" }}{more}").unwrap();
+    }
+
     /// One of any plugin.
     pub fn table(&mut self, name: &str, plugin: &str, options: &str, more: &str) -> &mut Scene {
         let (options, more) = match more.strip_prefix(',') {
@@ -102,7 +109,6 @@ impl Scene {
     /// Puts a plugin of the tests beside the agent, as if it came with it.
     pub fn comes_with_the_agent(&self, name: &str) {
         let library = format!("libperfwatch_{name}.so");
-        fs::remove_file(self.site.path("plugins").join(&library)).unwrap();
         fs::copy(&built().test_plugins[&format!("perfwatch_{name}")], self.site.path("bin").join(library)).unwrap();
     }
 }
@@ -198,11 +204,6 @@ impl Beside {
         let snapshot = self.find(&what, |snapshot| events(snapshot, name).any(|event| is_it(&event)));
         let event = events(&snapshot, name).find(is_it).unwrap().clone();
         (event, snapshot)
-    }
-
-    /// So many more snapshots.
-    pub fn ticks(&mut self, count: usize) {
-        (0..count).for_each(|_| drop(self.next().clone()));
     }
 
     /// The agent's own section, told after all that has been told so far.

@@ -6,6 +6,7 @@ mod socket;
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ struct Options {
 enum When {
     New,
     Collect,
+    /// In a reading, but only in the agent: in a child it is good.
+    Agent,
     Drop,
 }
 
@@ -56,7 +59,12 @@ impl Collector for Wild {
     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
         self.readings += 1;
         out.set(self.count, self.readings * 10);
-        if self.options.at == When::Collect && self.readings > self.options.after {
+        let now = match self.options.at {
+            When::Collect => true,
+            When::Agent => !in_a_child()?,
+            When::New | When::Drop => false,
+        };
+        if now && self.readings > self.options.after {
             self.read(out)?;
         }
         Ok(())
@@ -115,6 +123,8 @@ impl Drop for Wild {
     }
 }
 
+static LEAKED: AtomicU32 = AtomicU32::new(0);
+
 unsafe extern "C" {
     fn fork() -> i32;
 }
@@ -135,12 +145,12 @@ fn act(word: &str, host: &Host) -> Result<(), Error> {
         "leak_memory" => loop {
             std::mem::forget(vec![1u8; 1 << 20]);
         },
-        "leak_descriptors" => {
-            for number in 0.. {
-                let told = || format!("could not open file {number}");
-                std::mem::forget(File::open("/dev/null").map_err(|cause| Error::failed(told()).because(cause))?);
-            }
-        }
+        "leak_descriptors" => loop {
+            let number = LEAKED.load(Ordering::Relaxed);
+            let failed = |cause| Error::failed(format!("could not open file {number}")).because(cause);
+            std::mem::forget(File::open("/dev/null").map_err(failed)?);
+            LEAKED.store(number + 1, Ordering::Relaxed);
+        },
         "fork" => {
             if born()? == 0 {
                 hang();
@@ -166,12 +176,16 @@ fn act(word: &str, host: &Host) -> Result<(), Error> {
                 thread::sleep(Duration::from_millis(20));
             }
         })),
-        "log" => (0..2000).for_each(|number| host.log(Level::Warn, &format!("flood {number}"))),
-        "stdout" => (0..2000).for_each(|number| println!("flood {number}")),
-        "stderr" => io::stderr().write_all("flood\n".repeat(2000).as_bytes())?,
+        "log" => (0..300).for_each(|number| host.log(Level::Warn, &format!("flood {number}"))),
+        "stdout" => (0..300).for_each(|number| println!("flood {number}")),
+        "stderr" => io::stderr().write_all("flood\n".repeat(300).as_bytes())?,
         word => socket::act(word)?,
     }
     Ok(())
+}
+
+fn in_a_child() -> io::Result<bool> {
+    Ok(std::fs::read("/proc/self/cmdline")?.starts_with(b"perfwatch: "))
 }
 
 fn hang() -> ! {
