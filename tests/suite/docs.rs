@@ -9,8 +9,8 @@ use std::path::Path;
 use harness::{Site, root};
 use perfwatch::child::sandbox::{Policy, Terms, Without};
 use perfwatch::cli::code;
-use perfwatch::snapshot::EventKind;
 use perfwatch::snapshot::read::AggregatedSnapshot;
+use perfwatch::snapshot::{EventKind, Status};
 use plugin_api::host_side::manifest::{Allowance, Budget, Kind, Manifest, Metric, Source};
 use plugin_api::host_side::options::{Presence, Settings};
 use serde_json::Value;
@@ -221,6 +221,51 @@ fn refusal_in_the_readme_is_what_a_section_says() {
     let error = "could not open /srv/quota/limit: Permission denied (os error 13)";
     let said = format!("{error}; {}", policy.explain(error).unwrap());
     assert_eq!(told, format!("\"_error\":{}", Value::from(said)));
+}
+
+#[test]
+fn statuses_in_the_architecture_are_all_of_them() {
+    let text = read("agent/ARCHITECTURE.md");
+    let rows = table(&text, "| status | when | metrics | `_since` |").unwrap();
+    let told = rows.lines().map(|row| row.split('|').nth(1).unwrap().trim());
+    assert!(told.eq(Status::ALL.map(Status::word)));
+}
+
+#[test]
+fn files_with_unsafe_code_are_those_that_the_architecture_names() {
+    let text = read("agent/ARCHITECTURE.md").replace('\n', " ");
+    let (_, rest) = text.split_once("`unsafe` stands in ").unwrap();
+    let (list, _) = rest.split_once(", and nowhere else").unwrap();
+    let mut told: Vec<String> = list.split('`').skip(1).step_by(2).flat_map(braces).collect();
+    let mut found = Vec::new();
+    for source in ["plugin-api/src", "agent/src"] {
+        with_unsafe(&root().join(source), &mut found);
+    }
+    told.sort();
+    found.sort();
+    // A name may be the end of a path, as those before it say where.
+    assert!(told.len() == found.len() && told.iter().all(|name| found.iter().any(|path| path.ends_with(name))));
+}
+
+/// `a/{b,c}.rs` as `a/b.rs` and `a/c.rs`.
+fn braces(text: &str) -> Vec<String> {
+    let Some((before, rest)) = text.split_once('{') else { return vec![text.to_owned()] };
+    let (names, after) = rest.split_once('}').unwrap();
+    names.split(',').map(|name| format!("{before}{name}{after}")).collect()
+}
+
+fn with_unsafe(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            with_unsafe(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            if text.lines().any(|line| line == "#![allow(unsafe_code)]") {
+                found.push(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
 }
 
 #[test]
