@@ -153,7 +153,7 @@ impl Health {
 }
 
 /// Whether two errors say the same but for numbers: one that counts or measures would be news at every tick.
-fn same_words(a: &str, b: &str) -> bool {
+pub(super) fn same_words(a: &str, b: &str) -> bool {
     let words = |text| str::bytes(text).filter(|byte| !byte.is_ascii_digit());
     words(a).eq(words(b))
 }

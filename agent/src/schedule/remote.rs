@@ -9,6 +9,7 @@ use plugin_api::ErrorKind;
 use plugin_api::host_side::frame::{Frame, Limits};
 
 use super::GOOD_READINGS;
+use super::health::same_words;
 use super::ledger::Place;
 use super::member::{Away, Remote};
 use super::outcome::no_answer_for;
@@ -104,8 +105,11 @@ impl Schedule {
         let member = &mut self.members[place];
         let good = outcome == ErrorKind::NONE && !failed && !over;
         member.child.good = if good { member.child.good + 1 } else { 0 };
-        if member.child.good == GOOD_READINGS && member.caller.is_some() {
-            self.prepare(place);
+        if member.child.good == GOOD_READINGS {
+            member.child.died_of.clear();
+            if member.caller.is_some() {
+                self.prepare(place);
+            }
         }
     }
 
@@ -179,10 +183,12 @@ impl Schedule {
             return;
         }
         member.child.good = 0;
-        if member.child.died_of == cause {
+        // Said once of a row of deaths: after ten good readings the next one is news.
+        if same_words(&member.child.died_of, &cause) {
             tracing::debug!(collector = &*member.name, "{cause}");
         } else {
-            tracing::warn!(collector = &*member.name, "{cause}; started again");
+            let next = if again.is_some() { "; started again" } else { "" };
+            tracing::warn!(collector = &*member.name, "{cause}{next}");
             member.child.died_of.clone_from(&cause);
         }
         self.ledger.with(|books| {

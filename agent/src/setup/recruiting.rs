@@ -140,22 +140,14 @@ impl<'a> Recruiting<'a> {
                 if known.origin != Origin::Bundled {
                     self.try_out(collector, plugin, library)?;
                 }
-                self.load(place, library).map(|()| Home::Agent(maker))
+                load(&self.slot, place, library).map(|()| Home::Agent(maker))
             }
             Isolation::Auto => {
-                let settled = self.is_settled(known) && self.load(place, library).is_ok();
+                let settled = self.is_settled(known) && load(&self.slot, place, library).is_ok();
                 let starter = self.starter(collector, plugin, library);
-                Ok(Home::Either { maker, starter, settled, verdict: self.verdict(collector, library) })
+                Ok(Home::Either { maker, starter, settled, verdict: self.verdict(place, collector, library) })
             }
         }
-    }
-
-    /// Loads a library, and takes down for whom.
-    fn load(&self, place: usize, library: &Library) -> Result<(), String> {
-        self.slot.enter(place as u32);
-        let loaded = library.module();
-        self.slot.leave();
-        loaded.map(drop)
     }
 
     /// Where it is called, when the record has been heard.
@@ -190,13 +182,13 @@ impl<'a> Recruiting<'a> {
         agent.is_some_and(|agent| self.record.trusts(library, agent))
     }
 
-    fn verdict(&self, collector: &CollectorPlan, library: &Arc<Library>) -> Verdict {
+    fn verdict(&self, place: usize, collector: &CollectorPlan, library: &Arc<Library>) -> Verdict {
         let (state_dir, library) = (self.setup.plan.agent.state_dir.clone(), Arc::clone(library));
-        let collector = collector.name.clone();
+        let (collector, slots) = (collector.name.clone(), self.slots.clone());
         Arc::new(move |verdict| {
             let known = library.known();
             if verdict.is_ok() {
-                library.module()?;
+                load(&slots.slot(), place, &library)?;
             }
             let mut record = Record::read(&state_dir);
             note(&mut record, known, |record, library| match verdict {
@@ -270,6 +262,14 @@ impl<'a> Recruiting<'a> {
             }
         }
     }
+}
+
+/// Loads a library into the agent, and takes down for whom: its constructors run.
+fn load(slot: &Slot, place: usize, library: &Library) -> Result<(), String> {
+    slot.enter(place as u32);
+    let loaded = library.module();
+    slot.leave();
+    loaded.map(drop)
 }
 
 /// Changes what is on record of a library. Where that fails, the next start knows nothing of it, which is said.
