@@ -16,6 +16,8 @@ use crate::sample::{Stat, children};
 const PATIENCE: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 /// Between two looks whether a dead child was taken away.
 const PAUSE: Duration = Duration::from_micros(100);
+/// Rust takes a SIGSEGV for a fault of the program and lets it happen again, so that one that was sent kills only the second time.
+const TWICE: Duration = Duration::from_millis(20);
 const SIGNALS: [(&str, Signal); 3] = [("SIGKILL", Signal::KILL), ("SIGSTOP", Signal::STOP), ("SIGSEGV", Signal::SEGV)];
 
 pub(crate) struct Cruelty {
@@ -79,6 +81,11 @@ fn act(agent: u32, chance: &mut Chance, acts: &mut Acts) {
     if pidfd_send_signal(&child, SIGNALS[which].1).is_err() {
         return;
     }
+    if SIGNALS[which].1 == Signal::SEGV {
+        thread::sleep(TWICE);
+        // It may have died meanwhile.
+        let _ = pidfd_send_signal(&child, Signal::SEGV);
+    }
     let act = &mut acts.of_signals[which];
     act.times += 1;
     let mut dead = [PollFd::new(&child, PollFlags::IN)];
@@ -100,7 +107,7 @@ impl Acts {
     pub(crate) fn print(&self) {
         for ((name, _), act) in SIGNALS.iter().zip(&self.of_signals) {
             println!(
-                "{name} to a child: {} times, dead after {}; stopped and not asked meanwhile {}",
+                "{name} to a child: {} times, dead after {}; not dead for 3 s, since it was not asked: {}",
                 act.times,
                 spread(&act.took),
                 act.let_go

@@ -12,6 +12,8 @@ use crate::chance::Chance;
 
 /// Readings of a script: 40 s.
 const READINGS: u64 = 400;
+/// Good readings at the beginning of a script, so that those who die by it die fewer than twenty times a minute.
+const GOOD_BEFORE: u64 = 45;
 /// All scripts are of one length, so that one is never half there.
 const BYTES: usize = 64 << 10;
 
@@ -22,6 +24,7 @@ pub(crate) struct Member {
     /// How many of 1000 readings are bad ones.
     per_mille: u64,
     bad: &'static [Bad],
+    good_before: u64,
     /// More of its table.
     more: &'static str,
 }
@@ -66,7 +69,13 @@ const fn member(
     bad: &'static [Bad],
     more: &'static str,
 ) -> Member {
-    Member { name, isolation, per_mille, bad, more }
+    // Readings a second apart are four seconds apart after four; and who never answers, or is doomed, begins at once.
+    let good_before = match (more.is_empty(), per_mille >= 500) {
+        (_, true) => 0,
+        (false, _) => 4,
+        (true, _) => GOOD_BEFORE,
+    };
+    Member { name, isolation, per_mille, bad, good_before, more }
 }
 
 /// All of them. Deaths stay below the twenty a minute that end a collector, but for those of `doomed`.
@@ -113,7 +122,7 @@ impl Member {
         let mut script = String::with_capacity(BYTES);
         for count in 0..READINGS {
             // Writing to a string does not fail.
-            let _ = if chance.below(1000) < self.per_mille {
+            let _ = if count >= self.good_before && chance.below(1000) < self.per_mille {
                 match chance.of(self.bad) {
                     As(words) => writeln!(script, "{words}"),
                     Sleep(from, to) => writeln!(script, "sleep={}ms value=1", from + chance.below(to - from)),
@@ -126,7 +135,10 @@ impl Member {
                 writeln!(script, "value=1.5 count={count} rows.a.count={count} text=\"so far so good\"")
             };
         }
-        script.push_str("panic=\"the end of the script\"\n#");
+        if self.changes() {
+            script.push_str("panic=\"the end of the script\"\n");
+        }
+        script.push('#');
         while script.len() < BYTES {
             script.push(' ');
         }
