@@ -15,10 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{DEADLINE, built};
+use perfwatch::child::keep::{Keeper, News, Ward};
 use perfwatch::child::sandbox::{Terms, Without};
 use perfwatch::child::{self, Born, Family, Heard, Line, OWN_DESCRIPTORS, Policy, Start, Taken};
 use perfwatch::plugin::known::{Bundled, Known};
 use perfwatch::plugin::trust::Authority;
+use perfwatch::schedule::far::{Answers, Arrivals};
 use perfwatch::stop;
 use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::{Frame, Limits};
@@ -53,6 +55,10 @@ const TESTS: &[(&str, fn())] = &[
     ),
     ("longest_options_arrive", longest_options_arrive),
     ("guard_started_by_hand_kills_nobody", guard_started_by_hand_kills_nobody),
+    (
+        "child_that_is_wanted_again_before_the_last_has_ended_comes",
+        child_that_is_wanted_again_before_the_last_has_ended_comes,
+    ),
     ("agent_started_as_a_child_by_hand_says_so", agent_started_as_a_child_by_hand_says_so),
 ];
 
@@ -437,6 +443,40 @@ fn guard_started_by_hand_kills_nobody() {
     let mut command = Command::new(&built().agent);
     let mut guard = command.arg0("perfwatch: x").args(["--perfwatch-guard", "1"]).spawn().unwrap();
     assert_eq!(guard.wait().unwrap().code(), Some(64));
+}
+
+/// It moved into the agent and panicked there at once.
+fn child_that_is_wanted_again_before_the_last_has_ended_comes() {
+    let site = Site::mock("count=1\n");
+    let mut start = Some(site.start.clone());
+    let answers = Arc::new(Answers::new().unwrap());
+    let ward = Ward {
+        place: 0,
+        starter: Box::new(move || Ok(start.take().unwrap())),
+        timeout: Duration::from_secs(1),
+        limits: Limits::default(),
+        memory: 64 << 20,
+    };
+    let keeper = Keeper::start(vec![ward], Arc::clone(&answers)).unwrap();
+    let up = || {
+        let (until, mut arrivals) = (Instant::now() + DEADLINE, Arrivals::default());
+        while arrivals.is_empty() {
+            assert!(Instant::now() < until, "no child came");
+            answers.collect(Duration::from_secs(1), &mut arrivals);
+        }
+        assert!(matches!(arrivals.news[..], [News::Up { .. }]), "nothing but that");
+    };
+    let orders = keeper.orders();
+    orders.begin(0);
+    up();
+    let both = orders.clone();
+    // From the keeper's own thread, so that it finds both at once.
+    orders.have_done(move || {
+        both.leave(0);
+        both.begin(0);
+    });
+    up();
+    assert!(keeper.stop(DEADLINE));
 }
 
 fn agent_started_as_a_child_by_hand_says_so() {
