@@ -108,6 +108,8 @@ pub(super) struct Away {
     pub(super) started: Mono,
     pub(super) started_wall: Wall,
     pub(super) timed_out: bool,
+    /// So many others hang that it is not asked again if it hangs as well.
+    pub(super) one_too_many: bool,
     /// The request is out; a child that is not there yet is asked when it is.
     pub(super) asked: bool,
 }

@@ -125,11 +125,10 @@ impl Schedule {
         let Some(&place) = self.near_next.checked_sub(1).and_then(|last| self.near.get(last)) else { return };
         let hanging = self.hanging() + self.abandoned;
         self.moved(place, Place::Thread, &format!("a call took longer than {} ms", HANDOVER.as_millis()));
-        let member = &self.members[place];
+        let member = &mut self.members[place];
         // One that may move into a child does so when its time has run out.
-        if hanging >= SET_ASIDE_MAX && member.verdict.is_none() {
-            let since = member.away.as_ref().map_or(self.tick, |away| away.started_wall);
-            self.quarantine(place, since, format!("hangs, as {hanging} others do"));
+        if let (Some(away), None) = (&mut member.away, &member.verdict) {
+            away.one_too_many = hanging >= SET_ASIDE_MAX;
         }
     }
 
@@ -189,7 +188,12 @@ impl Schedule {
                 let line = member.child.line.as_ref().and_then(|line| line.as_fd().try_clone_to_owned().ok());
                 keeper.watch(place, life, line);
             }
+            let (since, one_too_many) = (away.started_wall, away.one_too_many);
             self.ledger.with(|books| books.collectors[place].timeouts += 1);
+            // Not before: on a machine that is starved for a moment a good call takes longer than a hand-over, too. Its thread is spent either way.
+            if one_too_many {
+                self.quarantine(place, since, format!("hangs, as {SET_ASIDE_MAX} others do"));
+            }
         }
     }
 

@@ -34,7 +34,7 @@ impl Schedule {
         }
         let section = self.aggregator.blank(place);
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());
-        let away = Away { section, started, started_wall, timed_out: false, asked: false };
+        let away = Away { section, started, started_wall, timed_out: false, one_too_many: false, asked: false };
         self.members[place].away = Some(away);
         self.send(place);
     }

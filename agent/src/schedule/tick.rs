@@ -271,7 +271,7 @@ impl Schedule {
         let member = &mut self.members[place];
         let caller = member.caller.take().expect("a collector that is not away is here");
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());
-        member.away = Some(Away { section, started, started_wall, timed_out: false, asked: true });
+        member.away = Some(Away { section, started, started_wall, timed_out: false, one_too_many: false, asked: true });
         member.calls += 1;
         Call {
             place,

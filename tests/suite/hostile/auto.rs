@@ -1,5 +1,7 @@
 //! `isolation = "auto"`: what shows itself in a child moves into the agent, and out of it for what it does there.
 
+use serde_json::Value;
+
 use super::beside::{Scene, events, tick};
 
 const IN: &str = "10 good readings in a child";
@@ -17,16 +19,22 @@ fn what_shows_itself_in_a_child_moves_into_the_agent_and_stays() {
         tick(snapshot) >= from && snapshot["calm"]["_status"] == "ok" && snapshot["calm"]["count"] == 10
     });
     assert!(first["calm"]["count_per_sec"].is_null(), "{first}");
-    assert_eq!(beside.books()["collectors"]["calm"]["placement"], "agent");
+    assert!(in_the_agent(&beside.books()));
     assert!(beside.told.iter().all(|snapshot| events(snapshot, "calm").all(|event| event["kind"] != "restart")));
     let log = beside.end();
     assert!(log.contains("called in the agent from now on"), "{log}");
     // It is known at the next start.
     let mut beside = scene.start();
     beside.find("goes on in the agent", |snapshot| snapshot["calm"]["count"].as_u64() >= Some(150));
-    assert!(beside.told.iter().all(|snapshot| events(snapshot, "calm").next().is_none()));
-    assert_eq!(beside.books()["collectors"]["calm"]["placement"], "agent");
+    let from_a_child = |snapshot: &Value| events(snapshot, "calm").any(|event| event["from"] == "child");
+    assert!(!beside.told.iter().any(from_a_child));
+    assert!(in_the_agent(&beside.books()));
     beside.end();
+}
+
+/// In a thread of its own it is where the machine is so busy that a call of it took longer than it should.
+fn in_the_agent(books: &Value) -> bool {
+    ["agent", "thread"].iter().any(|place| books["collectors"]["calm"]["placement"] == *place)
 }
 
 #[test]

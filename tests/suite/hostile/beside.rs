@@ -18,7 +18,8 @@ use harness::{DEADLINE, Running, Site, built};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-const GOOD: [&str; 5] = ["cpu", "memory", "network", "disk", "good"];
+/// The good ones.
+pub const GOOD: [&str; 5] = ["cpu", "memory", "network", "disk", "good"];
 
 /// A folder with the good ones, to which bad ones are added.
 pub struct Scene {
@@ -221,7 +222,7 @@ impl Beside {
         let mut found = None;
         eventually(&format!("{name} has a child"), || {
             let mut children = processes().filter(|process| process.parent == self.agent.pid() && process.state != 'Z');
-            found = children.find(|child| child.line.starts_with(&format!("perfwatch: {name}\0")));
+            found = children.find(|child| child.line.starts_with(&format!("perfwatch: {name}\0--perfwatch-child")));
             found.is_some()
         });
         found.unwrap().number

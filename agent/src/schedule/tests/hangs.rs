@@ -183,7 +183,7 @@ fn reading_that_comes_after_the_cut_off_goes_with_the_next_snapshot() {
 }
 
 #[test]
-fn ninth_collector_to_hang_is_quarantined_at_once() {
+fn ninth_collector_to_hang_is_quarantined_when_its_time_has_run_out() {
     let mut bench = Bench::new(BEGIN);
     for number in 0..10 {
         bench.add(&format!("c{number}"), 10_000, &[]);
@@ -204,6 +204,23 @@ fn ninth_collector_to_hang_is_quarantined_at_once() {
     // Since the hang, and not since it was well the last time.
     assert_eq!(section(&second, "c8").since, Some(Wall(BEGIN + 10_160 * MS)));
     assert_eq!(section(&second, "c0").status, Status::Timeout);
+    drop(hung);
+}
+
+#[test]
+fn ninth_collector_that_is_only_slow_goes_on() {
+    let mut bench = Bench::new(BEGIN);
+    for number in 0..9 {
+        bench.add(&format!("c{number}"), 10_000, &[]);
+    }
+    bench.start();
+    assert!(bench.schedule.sleep());
+    let hung: Vec<_> = (0..8).map(|_| bench.hang()).collect();
+    let slow = bench.hang();
+    bench.answers.hand_in(slow.run(&Slots::nowhere().slot()));
+    bench.clock.advance(1_500 * MS);
+    assert_eq!(section(&bench.leave(), "c8").status, Status::Ok);
+    assert!(bench.schedule.members[8].health.quarantined().is_none());
     drop(hung);
 }
 
