@@ -94,6 +94,7 @@ impl Aggregator {
             .take(|| Section::new(Arc::clone(&member.name), place, Arc::clone(&member.schema), member.limits));
         let it = own(&mut section);
         it.clear();
+        it.frame.shrink();
         // Its frame may have been lost with a call, or with a collector that could not be made.
         if it.frame.limits() != member.limits {
             it.frame = Frame::new(member.limits);
