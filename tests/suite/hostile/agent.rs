@@ -31,7 +31,7 @@ fn what_goes_wrong_in_the_agent_costs_its_own_section() {
     beside.section("burn", "partial", "of CPU time, where budget.cpu is 20ms");
     beside.find("another instance after a panic", |snapshot| {
         snapshot["panic"]["count"] == 10 && {
-            snapshot["panic"]["count_per_sec"].is_null() && snapshot["sequence"].as_u64() > Some(1)
+            snapshot["panic"]["clock_per_sec"].is_null() && snapshot["sequence"].as_u64() > Some(1)
         }
     });
     beside.end();

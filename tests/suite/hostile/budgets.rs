@@ -8,7 +8,7 @@ use super::beside::{Scene, events};
 
 /// What is asked for, and what is left of it under this budget.
 const OURS: &str =
-    "\nbudget = { cpu = \"20ms\", memory = \"4MiB\", descriptors = 16, rows = 10, cells = 24, text = \"1KiB\" }";
+    "\nbudget = { cpu = \"20ms\", memory = \"4MiB\", descriptors = 16, rows = 10, cells = 30, text = \"1KiB\" }";
 
 #[test]
 fn each_word_of_a_budget_holds_from_the_manifest_and_from_the_table_in_the_agent_and_in_a_child() {

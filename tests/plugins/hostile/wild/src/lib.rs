@@ -6,9 +6,10 @@ mod socket;
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plugin_api::{Collector, ColumnId, Error, Host, Level, Recorder, ScalarId, Schema, TableId, perfwatch_plugin};
 
@@ -33,6 +34,7 @@ struct Wild {
     options: Options,
     host: Host,
     count: ScalarId,
+    clock: ScalarId,
     value: ScalarId,
     text: ScalarId,
     thin: (TableId, ColumnId),
@@ -47,18 +49,21 @@ impl Collector for Wild {
         if options.at == When::New {
             act(&options.does, host)?;
         }
-        let (count, value, text) = (schema.scalar("count")?, schema.scalar("value")?, schema.scalar("text")?);
+        let (count, clock) = (schema.scalar("count")?, schema.scalar("clock")?);
+        let (value, text) = (schema.scalar("value")?, schema.scalar("text")?);
         let mut table = schema.table("thin")?;
         let thin = (table.id(), table.column("value")?);
         let mut table = schema.table("wide")?;
         let columns = ["a", "b", "c"].map(|name| table.column(name)).into_iter().collect::<Result<_, _>>()?;
         let wide = (table.id(), columns);
-        Ok(Wild { options, host: host.clone(), count, value, text, thin, wide, readings: 0 })
+        Ok(Wild { options, host: host.clone(), count, clock, value, text, thin, wide, readings: 0 })
     }
 
     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error> {
         self.readings += 1;
         out.set(self.count, self.readings * 10);
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        out.set(self.clock, clock);
         let now = match self.options.at {
             When::Collect => true,
             When::Agent => !in_a_child()?,
@@ -124,6 +129,7 @@ impl Drop for Wild {
 }
 
 static LEAKED: AtomicU32 = AtomicU32::new(0);
+static THREAD: Once = Once::new();
 
 unsafe extern "C" {
     fn fork() -> i32;
@@ -168,20 +174,23 @@ fn act(word: &str, host: &Host) -> Result<(), Error> {
             host.log(Level::Warn, &format!("started {}", program.id()));
             hang();
         }
-        "threads" => drop(thread::spawn(|| {
-            loop {
-                // It goes on whatever comes of it.
-                let _ = burn(Duration::from_millis(1));
-                println!("a thread that goes on");
-                thread::sleep(Duration::from_millis(20));
-            }
-        })),
+        // At its first reading: more and more of them would be over the budget.
+        "threads" => THREAD.call_once(|| drop(thread::spawn(go_on))),
         "log" => (0..300).for_each(|number| host.log(Level::Warn, &format!("flood {number}"))),
         "stdout" => (0..300).for_each(|number| println!("flood {number}")),
         "stderr" => io::stderr().write_all("flood\n".repeat(300).as_bytes())?,
         word => socket::act(word)?,
     }
     Ok(())
+}
+
+fn go_on() {
+    loop {
+        // It goes on whatever comes of it.
+        let _ = burn(Duration::from_micros(200));
+        println!("a thread that goes on");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn in_a_child() -> io::Result<bool> {
