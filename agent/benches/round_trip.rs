@@ -104,6 +104,8 @@ fn measured(times: usize, mut what: impl FnMut()) -> Vec<Duration> {
 /// A child, and how the collection thread waits for it.
 struct Child {
     family: child::Family,
+    /// Nobody prints.
+    _printed: child::Printed,
     line: Line,
     ready: std::os::fd::OwnedFd,
     frame: Frame,
@@ -111,11 +113,11 @@ struct Child {
 
 impl Child {
     fn start(start: &Start) -> Child {
-        let Born { family, socket } = child::spawn(start).unwrap();
+        let Born { family, socket, printed } = child::spawn(start).unwrap();
         let line = Line::new(socket, start.limits);
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         epoll::add(&ready, line.as_fd(), epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
-        Child { family, line, ready, frame: Frame::new(start.limits) }
+        Child { family, _printed: printed, line, ready, frame: Frame::new(start.limits) }
     }
 
     fn read(&mut self) {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use harness::{DEADLINE, built};
 use perfwatch::child::keep::{Keeper, News, Ward};
 use perfwatch::child::sandbox::{Terms, Without};
-use perfwatch::child::{self, Born, Family, Heard, Line, OWN_DESCRIPTORS, Policy, Start, Taken};
+use perfwatch::child::{self, Born, Family, Heard, Line, OWN_DESCRIPTORS, Policy, Printed, Start, Taken};
 use perfwatch::plugin::known::{Bundled, Known};
 use perfwatch::plugin::trust::Authority;
 use perfwatch::schedule::far::{Answers, Arrivals};
@@ -124,9 +124,9 @@ impl Site {
     }
 
     fn spawn(&self) -> Running {
-        let Born { family, socket } = child::spawn(&self.start).unwrap();
+        let Born { family, socket, printed } = child::spawn(&self.start).unwrap();
         let frame = Frame::new(self.start.limits);
-        Running { family, line: Some(Line::new(socket, self.start.limits)), frame }
+        Running { family, _printed: printed, line: Some(Line::new(socket, self.start.limits)), frame }
     }
 }
 
@@ -154,6 +154,8 @@ fn terms(options: &Settings, without: Without) -> Terms<'_> {
 /// A child, which ends with this value.
 struct Running {
     family: Family,
+    /// Held, so that what prints does not fail.
+    _printed: Printed,
     line: Option<Line>,
     frame: Frame,
 }
@@ -416,6 +418,10 @@ fn child_has_a_name_a_group_and_nothing_of_the_agents() {
     assert_eq!(open.iter().filter(|to| *to == "/dev/null").count(), 1, "{open:?}");
     assert!(!open.iter().any(|to| to.ends_with("/script")), "{open:?}");
     assert_eq!(open.len(), OWN_DESCRIPTORS as usize, "{open:?}");
+    // Its own, as the agent's own standard error would be one open file for both.
+    let errors = |folder: &Path| fs::read_link(folder.join("2")).unwrap();
+    assert_eq!(errors(&child.of_proc("fd")), fs::read_link(child.of_proc("fd").join("1")).unwrap());
+    assert_ne!(errors(&child.of_proc("fd")), errors(Path::new("/proc/self/fd")));
     drop(inherited);
 }
 

@@ -16,6 +16,7 @@ mod libraries;
 mod live;
 mod mocked;
 mod orphans;
+mod printed;
 mod record;
 mod replaced;
 mod schedule;

@@ -1,6 +1,6 @@
 //! Takes over what a child inherited: the socket, the library, and nothing else. [E dup2, close_range]
 //!
-//! Promises: afterwards descriptor 0 is empty and 1 and 2 are the agent's standard error, so that nothing a plugin reads
+//! Promises: afterwards descriptor 0 is empty and 1 and 2 are a pipe to the agent's log, so that nothing a plugin reads
 //! or prints meets the protocol; what the agent's program, or what started it, left open by mistake is closed. Runs
 //! before anything else of the process opens a descriptor.
 #![allow(unsafe_code)]

@@ -1,7 +1,7 @@
 //! The keeper: the one thread that starts children, buries them and starts them again.
 //!
 //! It lives as long as the agent, since the kernel ends a child with the thread that started it. It sleeps until a
-//! child dies, an order comes or a restart is due: a steady tick does not wake it. The collection thread talks to
+//! child dies or prints, an order comes or a restart is due: a steady tick does not wake it. The collection thread talks to
 //! children itself and leaves all that takes time to this one.
 //! Promises: a dead child is noticed at once and started again; first without a wait, then after 0.5, 1, 2 and at most
 //! 4 s, until it answers well again; after 20 deaths in a minute it is left alone. With a child dies what it started.
@@ -19,7 +19,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::process::Signal;
 use rustix::time::Timespec;
 
-use super::{Born, Family, Line, Start, spawn};
+use super::{Born, Family, Line, Printed, Start, spawn};
 use crate::schedule::clock;
 use crate::schedule::far::{Answers, lock};
 use crate::snapshot::Mono;
@@ -280,13 +280,14 @@ struct Kept {
 enum State {
     /// Without a child, which is as it should be.
     Absent,
-    Alive(Alive),
+    Alive(Box<Alive>),
     /// To be started again then.
     Waits(Mono),
 }
 
 struct Alive {
     family: Family,
+    printed: Printed,
     life: Arc<Life>,
     /// Why it was killed.
     killed: Option<String>,
@@ -319,10 +320,13 @@ impl Kept {
     }
 
     /// When something is to be done about it.
-    fn moment(&self) -> Option<Mono> {
+    fn moment(&self, now: Mono) -> Option<Mono> {
         match &self.state {
             State::Waits(at) => Some(*at),
-            State::Alive(alive) => alive.watched.as_ref().map(|watched| watched.until),
+            State::Alive(alive) => {
+                let watched = alive.watched.as_ref().map(|watched| watched.until);
+                watched.into_iter().chain(alive.printed.rests(now)).min()
+            }
             State::Absent => None,
         }
     }
@@ -392,10 +396,12 @@ impl Keeping {
         }
     }
 
-    /// Sleeps until a child has died, an order has come or a moment is there; tells whose children have died.
-    fn wait(&self) -> Vec<usize> {
-        let moment = self.wards.iter().filter_map(Kept::moment).min();
-        let patience = moment.map(|moment| moment.since(clock::mono()));
+    /// Sleeps until a child has died or printed something, an order has come or a moment is there. Tells whose children have
+    /// died, and logs what was printed.
+    fn wait(&mut self) -> Vec<usize> {
+        let now = clock::mono();
+        let moment = self.wards.iter().filter_map(|kept| kept.moment(now)).min();
+        let patience = moment.map(|moment| moment.since(now));
         let patience =
             patience.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() });
         let mut watched = vec![PollFd::new(&*self.orders.bell, PollFlags::IN)];
@@ -403,7 +409,11 @@ impl Keeping {
         for (index, kept) in self.wards.iter().enumerate() {
             if let State::Alive(alive) = &kept.state {
                 watched.push(PollFd::new(&alive.family, PollFlags::IN));
-                indices.push(index);
+                indices.push((index, true));
+                if let Some(pipe) = alive.printed.listens(now) {
+                    watched.push(PollFd::from_borrowed_fd(pipe, PollFlags::IN));
+                    indices.push((index, false));
+                }
             }
         }
         if poll(&mut watched, patience.as_ref()).is_err() {
@@ -413,8 +423,14 @@ impl Keeping {
             // Nobody else reads it, so it has rung.
             let _ = rustix::io::read(&*self.orders.bell, &mut [0u8; 8]);
         }
-        let dead = watched[1..].iter().zip(indices).filter(|(watched, _)| !watched.revents().is_empty());
-        dead.map(|(_, index)| index).collect()
+        let ready = watched[1..].iter().zip(indices).filter(|(watched, _)| !watched.revents().is_empty());
+        let (dead, printed): (Vec<_>, Vec<_>) = ready.map(|(_, of)| of).partition(|(_, is_death)| *is_death);
+        for (index, _) in printed {
+            if let State::Alive(alive) = &mut self.wards[index].state {
+                alive.printed.log(clock::mono());
+            }
+        }
+        dead.into_iter().map(|(index, _)| index).collect()
     }
 
     fn look_at_the_time(&mut self) {
@@ -450,14 +466,14 @@ impl Keeping {
             Some(start) => start,
             none => none.insert((kept.ward.starter)()?),
         };
-        let Born { family, socket } = spawn(start).map_err(|cause| cause.to_string())?;
+        let Born { family, socket, printed } = spawn(start).map_err(|cause| cause.to_string())?;
         self.lives += 1;
         let life = Arc::new(Life { number: self.lives, asked: AtomicU64::new(0), answered: AtomicBool::new(false) });
         let line = Line::new(socket, kept.ward.limits);
         let place = kept.ward.place;
         let theirs = Arc::clone(&life);
         let (killed, watched, left, comes_back) = (None, None, false, false);
-        kept.state = State::Alive(Alive { family, life: theirs, killed, watched, left, comes_back });
+        kept.state = State::Alive(Box::new(Alive { family, printed, life: theirs, killed, watched, left, comes_back }));
         self.answers.tell(News::Up { place, line, life });
         Ok(())
     }
@@ -497,6 +513,7 @@ impl Keeping {
         let kept = &mut self.wards[index];
         let State::Alive(mut alive) = std::mem::replace(&mut kept.state, State::Absent) else { return };
         let status = alive.family.end();
+        alive.printed.log_last(clock::mono());
         if alive.left {
             if alive.comes_back {
                 self.begin(index);
@@ -531,6 +548,7 @@ impl Keeping {
             if let State::Alive(alive) = &mut kept.state {
                 // Whoever waits for the end of the keeper has a patience of its own.
                 let _ = alive.family.end();
+                alive.printed.log_last(clock::mono());
             }
         }
     }

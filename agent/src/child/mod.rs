@@ -13,6 +13,7 @@ mod family;
 mod guard;
 pub mod keep;
 pub mod line;
+mod printed;
 pub mod sandbox;
 mod serve;
 mod spawn;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use family::Family;
 pub use line::{Heard, Line};
+pub use printed::Printed;
 pub use sandbox::Policy;
 pub use serve::OWN_DESCRIPTORS;
 pub use spawn::{Born, Start, spawn};

@@ -2,7 +2,8 @@
 //!
 //! Promises: nothing of the agent's reaches the plugin, and every way in which this can fail ends the process or is the
 //! answer to a request. What keeps it from making the collector is such an answer, in words, so that the collector's
-//! section says it; a process that died of it would only be started again.
+//! section says it; a process that died of it would only be started again. The one exception is a sandbox that could not
+//! be narrowed, as code of the library has run by then.
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
@@ -74,7 +75,11 @@ fn run() -> Result<u8, String> {
     rustix::thread::set_name(&name).map_err(|errno| errno.to_string())?;
     let voice = Arc::new(Voice::new(Arc::clone(&socket), &set_up.log_level)?);
     let itself = Itself::open();
-    let collector = Collector::load(&set_up, library, &voice);
+    let collector = match Collector::load(&set_up, library, &voice) {
+        Ok(collector) => Ok(collector),
+        Err(Fault::Told(why)) => Err(why),
+        Err(Fault::Fatal(why)) => return Err(why),
+    };
     if set_up.policy.is_none() {
         return collector.map(|_| code::PASSED).inspect_err(|why| voice.say(Level::Error, why));
     }
@@ -152,6 +157,20 @@ fn now(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// What keeps a child from having a collector.
+enum Fault {
+    /// It is the answer to each request.
+    Told(String),
+    /// Nothing of the library may go on.
+    Fatal(String),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Fault {
+        Fault::Told(why)
+    }
+}
+
 /// The plugin, loaded, and its collector while there is one.
 struct Collector {
     module: Module,
@@ -162,13 +181,14 @@ struct Collector {
 }
 
 impl Collector {
-    fn load(set_up: &SetUp, library: OwnedFd, voice: &Arc<Voice>) -> Result<Collector, String> {
+    fn load(set_up: &SetUp, library: OwnedFd, voice: &Arc<Voice>) -> Result<Collector, Fault> {
         let library = File::from(library);
-        let size = library.metadata().map_err(|cause| cause.to_string())?.len();
+        let size = library.metadata().map_err(|cause| Fault::Told(cause.to_string()))?.len();
         let elf = Elf::read(&library, size).map_err(|cause| chain(&cause))?;
         let text = elf.manifest.as_deref().and_then(|text| std::str::from_utf8(text).ok());
         // The agent has read the very same bytes.
-        let manifest = text.and_then(|text| Manifest::parse(text).ok()).ok_or("its manifest cannot be read")?;
+        let manifest =
+            text.and_then(|text| Manifest::parse(text).ok()).ok_or("its manifest cannot be read".to_owned())?;
         let manifest = Arc::new(manifest);
         // A captured host says so in a file, which the sandbox may well hide.
         let roots = Arc::new(Roots::at(&set_up.host_root)?);
@@ -180,8 +200,11 @@ impl Collector {
         if !lacking.is_empty() {
             voice.say(Level::Warn, &format!("the sandbox is not whole, this kernel lacks: {}", lacking.join("; ")));
         }
-        let module = load(&path)?;
-        set_up.policy.as_ref().map_or(Ok(()), Policy::narrow).map_err(|cause| chain(&cause))?;
+        let module = load(&path);
+        // Whatever came of it: its constructors have run, and may have started threads, which have the wider filter.
+        let narrowed = set_up.policy.as_ref().map_or(Ok(()), Policy::narrow);
+        narrowed.map_err(|cause| Fault::Fatal(chain(&cause)))?;
+        let module = module?;
         let scalars = manifest.metrics.len();
         let speaker = Arc::clone(voice);
         let host = HostHandle::new(roots, manifest, Arc::new(move |level, text| speaker.say(level, text)));

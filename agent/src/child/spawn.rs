@@ -1,6 +1,6 @@
 //! Starts a child. [E socketpair, fork, exec, pidfd]
 //!
-//! Promises: the child gets its end of the socket, the library and standard error, and of the agent's environment what
+//! Promises: the child gets its end of the socket, the library and a pipe to print into, and of the agent's environment what
 //! is in [`KEPT`]; nothing else. What it has to know is in the socket when this returns, and nothing here waits for it.
 //! On an error nothing is left over: no process, no descriptor.
 #![forbid(unsafe_code)]
@@ -10,14 +10,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use plugin_api::host_side::frame::Limits;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 use super::wire::{self, SET_UP_BYTES_MAX, SetUp};
-use super::{ARG0, Family, PROGRAM, Policy, can_spawn};
+use super::{ARG0, Family, PROGRAM, Policy, Printed, can_spawn};
 use crate::plugin::known::Loadable;
 
 /// Of the environment, what a program needs to find others and to speak its user's language. Secrets stay with the agent.
@@ -49,6 +49,8 @@ pub struct Born {
     pub family: Family,
     /// The agent's end of its socket, for a [`super::Line`].
     pub socket: OwnedFd,
+    /// The agent's end of what it prints, to be read for as long as it lives: else it waits when it prints.
+    pub printed: Printed,
 }
 
 /// Starts a child. The thread that calls this has to live as long as the child may: the signal that ends it with its parent follows the
@@ -61,10 +63,11 @@ pub fn spawn(start: &Start) -> io::Result<Born> {
     let set_up = set_up(start)?;
     let (socket, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (printed, prints) = Printed::pipe(&start.name)?;
     let library = start.library.as_fd().try_clone_to_owned()?;
     let mut command = Command::new(PROGRAM);
     command.arg0(format!("{ARG0}{}", start.name)).arg(super::MARK).process_group(0);
-    command.stdin(theirs).stdout(library).stderr(Stdio::inherit());
+    command.stdin(theirs).stdout(library).stderr(prints);
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
     let mut family = Family::of(command.spawn()?)?;
     // Until it has read its set-up it does nothing, so that all it ever starts is born where it is put here.
@@ -73,7 +76,7 @@ pub fn spawn(start: &Start) -> io::Result<Born> {
         _ => Ok(()),
     };
     match grown.and_then(|()| tell(&socket, &set_up)) {
-        Ok(()) => Ok(Born { family, socket }),
+        Ok(()) => Ok(Born { family, socket, printed }),
         Err(cause) => {
             family.end()?;
             Err(cause)

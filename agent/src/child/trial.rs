@@ -7,14 +7,16 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plugin_api::host_side::frame::{Frame, Limits};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::time::Timespec;
 
 use super::serve::code::PASSED;
-use super::{Born, Family, Heard, Line, Start, spawn};
+use super::{Born, Family, Heard, Line, Printed, Start, spawn};
+use crate::schedule::clock;
 
 /// How a trial ended.
 #[derive(Debug)]
@@ -29,12 +31,13 @@ pub enum Trial {
 
 /// Loads the library of `start`, which has no policy, in a child, `patience` at most.
 pub fn trial(start: &Start, patience: Duration) -> Trial {
-    let Born { mut family, socket } = match spawn(start) {
+    let Born { mut family, socket, mut printed } = match spawn(start) {
         Ok(born) => born,
         Err(cause) => return Trial::Omitted(cause),
     };
-    let in_time = ends_within(&family, patience);
+    let in_time = ends_within(&family, &mut printed, patience);
     let status = family.end();
+    printed.log_last(clock::mono());
     if !in_time {
         return Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}"));
     }
@@ -45,14 +48,25 @@ pub fn trial(start: &Start, patience: Duration) -> Trial {
     }
 }
 
-fn ends_within(family: &Family, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
+fn ends_within(family: &Family, printed: &mut Printed, patience: Duration) -> bool {
+    let until = clock::mono().plus(patience);
     loop {
-        let left = until.saturating_duration_since(Instant::now());
+        let now = clock::mono();
+        let left = printed.rests(now).unwrap_or(until).min(until).since(now);
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(family, PollFlags::IN)], Some(&left)) {
-            Err(rustix::io::Errno::INTR) => {}
-            ended => return ended.is_ok_and(|count| count > 0),
+        let mut watched = vec![PollFd::new(family, PollFlags::IN)];
+        let pipe = printed.listens(now);
+        watched.extend(pipe.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        if !matches!(poll(&mut watched, Some(&left)), Ok(_) | Err(Errno::INTR)) {
+            return false;
+        }
+        let mut ready = watched.iter().map(|watched| !watched.revents().is_empty());
+        let (has_ended, has_printed) = (ready.next() == Some(true), ready.next() == Some(true));
+        if has_ended || now >= until {
+            return has_ended;
+        }
+        if has_printed {
+            printed.log(clock::mono());
         }
     }
 }

@@ -18,7 +18,7 @@ const DEATHS: [(&str, &str); 5] = [
 ];
 
 /// What dies before its first reading.
-const NEVER: [(&str, &str, &str, &str); 8] = [
+const NEVER: [(&str, &str, &str, &str); 9] = [
     ("segv_new", "segv", ", at = \"new\"", "signal: 11 (SIGSEGV)"),
     ("exit_0_new", "exit_0", ", at = \"new\"", "exit status: 0"),
     ("abort_new", "abort", ", at = \"new\"", "signal: 6 (SIGABRT)"),
@@ -27,6 +27,8 @@ const NEVER: [(&str, &str, &str, &str); 8] = [
     ("load_exit_0", "nothing", "", "exit status: 0"),
     ("load_exit_3", "nothing", "", "exit status: 3"),
     ("load_panic", "nothing", "", "signal: 6 (SIGABRT)"),
+    // A thread of it that the narrower filter does not reach must not go on.
+    ("load_filter", "nothing", "", "exit status: 64"),
 ];
 
 #[test]
