@@ -166,13 +166,18 @@ impl Schedule {
         }
         member.child.line = Some(line);
         member.child.waits = None;
-        match member.away.take() {
-            Some(away) if away.timed_out => self.aggregator.give_back(away.section),
-            waiting => {
-                member.away = waiting;
-                self.send(place);
-            }
+        let Some(away) = &mut member.away else { return };
+        // Between two ticks its own has left without it. Where the next is at hand it is asked at that, and not given up there.
+        let (now, is_late) = (self.clock.wall(), member.done);
+        if away.timed_out || is_late && member.next_due <= now {
+            let given_up = member.away.take();
+            given_up.into_iter().for_each(|away| self.aggregator.give_back(away.section));
+            return;
         }
+        if is_late {
+            (away.started, away.started_wall) = (self.clock.mono(), now);
+        }
+        self.send(place);
     }
 
     fn is_down(&mut self, place: usize, cause: String, again: Option<Duration>, deaths: u64) {

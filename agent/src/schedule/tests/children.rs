@@ -215,6 +215,18 @@ fn child_that_is_up_after_its_timeout_is_not_asked_before_the_next_tick() {
 }
 
 #[test]
+fn child_that_is_up_at_the_next_tick_is_asked_at_it_and_not_given_up_there() {
+    let mut far = Far::of(1, Duration::from_millis(2_000));
+    far.bench.schedule.start();
+    assert_eq!(far.run_out().sections[0].status, Status::Pending);
+    let mut child = far.up(0);
+    far.begin();
+    child.answers(1);
+    assert_eq!(far.bench.rest().sections[0].status, Status::Ok);
+    assert_eq!(far.orders.given(), Vec::<String>::new());
+}
+
+#[test]
 fn answer_after_the_cut_off_goes_with_the_next_snapshot() {
     let mut far = Far::of(1, Duration::from_millis(950));
     let mut child = far.start(1);
