@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The unsafe code here is the plugin's view of memory that the host owns: every pointer comes from the host's
-//! `door`, is valid for `capacity` elements, and stays so until [`RawFrame::grow`] replaces it.
+//! `door`, is valid for `capacity` elements, and stays so until `RawFrame::grow` replaces it.
 #![allow(unsafe_code)]
 // `sabi_trait` and `StableAbi` put their implementations inside a const block.
 #![allow(non_local_definitions, missing_docs)]
@@ -83,7 +83,7 @@ pub struct Buffer<T> {
     pub(crate) capacity: u32,
 }
 
-/// Names a buffer to [`RawFrame::grow`].
+/// Names a buffer to `RawFrame::grow`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, StableAbi)]
 pub struct Which(pub u32);

@@ -8,9 +8,9 @@ use crate::{Error, Host, Recorder, Schema};
 /// Calls are synchronous and come one at a time, though not always on the same thread. What is kept between calls
 /// (descriptors, buffers, handles) is the collector's own; growth and rates are derived by the agent.
 ///
-/// A call that takes longer than 20 ms is given a thread of its own, one that takes longer than the timeout
-/// ([`Recorder::deadline`]) is marked `timeout`, and its reading is thrown away when it comes. A call that panics fails, and
-/// the next call is of a new instance. A steady reading should allocate nothing: it shares a tick with the others.
+/// A call that takes longer than the timeout ([`Recorder::deadline`]) is marked `timeout`, and its reading is thrown away when it comes;
+/// in a child process it is killed if it does not come. In the agent, a call that takes longer than 20 ms is given a thread of its own. A
+/// call that panics fails, and the next call is of a new instance. A steady reading should allocate nothing: it shares a tick with the others.
 ///
 /// What it prints goes to the agent's standard error, never into the data; [`Host::log`] is the way to say something.
 pub trait Collector: Send + Sized + 'static {
@@ -23,7 +23,7 @@ pub trait Collector: Send + Sized + 'static {
     ///
     /// # Errors
     /// A metric that is not declared, a file that is not there. [`Error::unavailable`] says that this host has nothing to
-    /// measure. Either way the agent tries again: at the next ticks, and after three failures in a row ever more seldom, up to
+    /// measure. Either way the agent tries again: at the next ticks, and from the fourth failure in a row on ever more seldom, up to
     /// every five minutes.
     fn new(options: Self::Options, host: &Host, schema: &mut Schema) -> Result<Self, Error>;
 

@@ -52,12 +52,41 @@
 //! Built and copied into a folder of plugins as `libperfwatch_uptime.so`, it runs, and a snapshot has
 //! `"uptime":{"_status":"ok",…,"uptime_seconds":8949.26}`.
 //!
+//! # What runs where
+//!
+//! What an operator drops in runs in **a child process of the agent**, one for each collector, in a sandbox; with `isolation = "none"` in the
+//! agent itself, and with `"auto"` in a child until ten good readings, then in the agent, and back for good after a panic, a hang or a
+//! broken budget. The library is the same file, and nothing of this is seen from inside. It means:
+//!
+//! - **The guard.** A panic, in `new` or `collect`, is caught on the plugin's side and fails the reading; the next call is of a new
+//!   instance. Undefined behaviour, `abort` and `exit` are not caught: in a child they cost a reading, in the agent the agent. With
+//!   `RUST_BACKTRACE=1` a panic takes as long as its backtrace does, a third of a second in a library with debug information.
+//! - **`reads`** in `plugin.toml` is what the sandbox lets it read. `/proc` is there for everybody, and so is what every program needs: libraries,
+//!   `/etc/{passwd,group,hosts,resolv.conf,localtime}`, certificates, `/dev/{null,zero,urandom}`. The rest is named: a file or a folder with
+//!   all in it. A file that is replaced by another of the same name is read by naming its folder. What is refused is `EACCES`, and the
+//!   collector's error then says which lines would end it: name the path in the error, as [`ProcFile`] does, so that they can.
+//! - **No writes**: `EROFS`, wherever. No programs, processes, signals, network or Unix sockets (`EPERM`, `EACCES`), unless `reads` asks and
+//!   the operator grants; no capability, so that a child of root reads what everybody may. Once the library is loaded, no new executable
+//!   memory: no JIT, no `dlopen` of another library, unless a port or a program is granted.
+//! - **Nothing outlives the process.** A child that dies, or is killed since it hung, is started again, and so is the collector in it: what
+//!   it counted itself begins anew. The agent knows, so that rates and growth are null once and never negative; a counter of the
+//!   kernel's goes on as it was. Count in the collector only what nobody else counts, and keep nothing in files: a plugin cannot write them.
+//! - **Deadlines.** [`Recorder::deadline`] is when the reading is due. In a child, a call that is still out at its next tick, or after three
+//!   timeouts, is killed with the process and all that it started. The first call has the same time, with `new` in it.
+//! - **Threads** are free, and count for the budget: their CPU time between two readings, and each one's stack whole for the memory (Rust's 2 MiB;
+//!   32 MiB are added for stacks). One that panics ends by itself. A thread may keep its [`Host`] and log at any time.
+//! - **Environment of a child**: `PATH`, `LANG`, `LANGUAGE`, `LC_*`, `TZ`, `RUST_BACKTRACE`, `LD_LIBRARY_PATH`, and the agent's working directory.
+//!   What a plugin has to know it takes as an option, a secret too.
+//! - **What it prints**, and the message of a panic, goes to the agent's standard error as it is. [`Host::log`] goes to the agent's log with
+//!   the collector's name and the operator's level; more than 32 lines between two answers are counted and dropped.
+//!
 //! # Where to go on
 //!
 //! - The grammar of `plugin.toml`, options, tables, counters and rates: `host_side/manifest/grammar.md`, which is also the
 //!   documentation of `host_side::manifest`.
 //! - Options: [`options`]. Rows: [`Recorder::row`]. A part that failed: [`Recorder::part_failed`]. Errors: [`ErrorKind`].
-//! - Kernel files: [`ProcFile`] reads them, [`scan`] takes them apart, [`pattern`] chooses among names.
+//! - Files: [`Host::proc`] for one of procfs, [`ProcFile::open`] with [`Host::sys_path`] or [`Host::root_path`] for any other; [`scan`] takes them
+//!   apart, [`pattern`] chooses among names.
 //! - Tests: with the feature `host` as a dev-dependency, `host_side::testcase::run_all` runs a folder of captured kernel files
 //!   against the collector, without an agent and without code for a case.
 #![deny(unsafe_code)]

@@ -37,8 +37,7 @@ impl Check {
         // A child may have sent fewer than there are.
         frame.pad(shape.scalars.len());
         for (place, &expected) in shape.scalars.iter().enumerate() {
-            self.cell(frame, place, expected);
-            first_refused(frame, None, place);
+            self.value(frame, place, expected, (None, place));
         }
         self.rows(frame, shape);
         frame.message = self.text(frame, frame.message).unwrap_or_default();
@@ -88,8 +87,7 @@ impl Check {
             }
         }
         for (column, &expected) in table.columns.iter().enumerate() {
-            self.cell(frame, first + table.keys + column, expected);
-            first_refused(frame, Some(row.table as usize), column);
+            self.value(frame, first + table.keys + column, expected, (Some(row.table as usize), column));
         }
         let count = &mut self.rows_of[row.table as usize];
         *count += 1;
@@ -126,6 +124,15 @@ impl Check {
                     Some(_) => hash = hash.wrapping_add(1),
                 }
             }
+        }
+    }
+
+    /// A cell that has a name: the first one that is refused is remembered, so that an author can be told.
+    fn value(&mut self, frame: &mut Frame, place: usize, expected: Expect, name: (Option<usize>, usize)) {
+        let refused = frame.refused;
+        self.cell(frame, place, expected);
+        if frame.refused > refused && frame.first_refused.is_none() {
+            frame.first_refused = Some(name);
         }
     }
 
@@ -216,13 +223,6 @@ fn group(frame: &mut Frame, table: u32, keys: usize) {
     let mut rows = std::mem::take(&mut frame.rows.memory);
     rows[from..to].sort_unstable_by(|a, b| frame.key_texts(*a, keys).cmp(frame.key_texts(*b, keys)));
     frame.rows.memory = rows;
-}
-
-/// Remembers what was refused first, so that an author can be told.
-fn first_refused(frame: &mut Frame, table: Option<usize>, place: usize) {
-    if frame.refused > 0 && frame.first_refused.is_none() {
-        frame.first_refused = Some((table, place));
-    }
 }
 
 fn float(value: f64) -> Cell {

@@ -4,6 +4,7 @@
 //! allowed there and what was probably meant. Refuses to stop at the first fault: whoever checks collects them all.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 pub use super::sources::{Origin, Sources};
@@ -60,7 +61,7 @@ impl Fault {
     /// The fault as lines of text, the last without a newline.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
-        let mut text = format!("{}: {}", sources.place(self.origin), self.message);
+        let mut text = on_its_line(&format!("{}: {}", sources.place(self.origin), self.message)).into_owned();
         let mut margin = String::from("  ");
         if let Some(shown) = sources.line(self.origin) {
             let number = if shown.numbered { shown.number.to_string() } else { String::new() };
@@ -71,13 +72,22 @@ impl Fault {
             }
         }
         if let Some(allowed) = &self.allowed {
-            push(&mut text, format_args!("\n{margin} | allowed: {allowed}"));
+            push(&mut text, format_args!("\n{margin} | allowed: {}", on_its_line(allowed)));
         }
         if let Some(meant) = &self.meant {
-            push(&mut text, format_args!("\n{margin} | did you mean `{meant}`?"));
+            push(&mut text, format_args!("\n{margin} | did you mean `{}`?", on_its_line(meant)));
         }
         text
     }
+}
+
+/// Words of a file and names of variables are quoted in faults, and anything can be in them: a line's end would forge another fault.
+fn on_its_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |one: char| if one.is_control() { format!("\\u{:04x}", u32::from(one)) } else { one.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -127,6 +137,14 @@ a.toml:2:3: unknown key `intervall`
     | allowed: collect, interval
     | did you mean `interval`?";
         assert_eq!(fault.render(&sources), expected);
+    }
+
+    #[test]
+    fn quoted_line_end_does_not_make_another_fault() {
+        let sources = Sources::of("a.toml", "a = \"x\\ny\"\n");
+        let shown = Fault::new(at(4, 10), "no word `x\ny`").among("x\ny", ["x\nz"]).render(&sources);
+        assert_eq!(shown.lines().count(), 5, "{shown}");
+        assert!(shown.starts_with("a.toml:1:5: no word `x\\u000ay`\n"), "{shown}");
     }
 
     #[test]

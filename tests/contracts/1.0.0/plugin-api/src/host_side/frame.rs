@@ -39,6 +39,12 @@ impl Default for Limits {
     }
 }
 
+/// A part that is so many times as long as what the last reading used was made for a flood: one in a thousand readings
+/// must not keep megabytes in each of the frames that a collector's readings go through.
+const OUTSIZED: usize = 8;
+/// Up to this size a part is kept however little is used of it: a tick allocates nothing for rows that come and go.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// A buffer that stays initialised to its whole length, of which `len` elements are in use.
 #[derive(Debug)]
 pub(crate) struct Part<T> {
@@ -72,10 +78,27 @@ impl<T: Copy + Default> Part<T> {
         true
     }
 
+    /// Gives back what an outsized reading took, and keeps what the last one used.
+    fn shrink(&mut self) {
+        let held = self.memory.len() * size_of::<T>();
+        if held > KEPT_BYTES && self.memory.len() / OUTSIZED > self.len {
+            self.memory.truncate(self.len.max(64));
+            self.memory.shrink_to_fit();
+        }
+    }
+
     fn fill(&mut self, from: impl ExactSizeIterator<Item = T>, limit: u32) {
         let len = from.len().min(limit as usize);
         self.room(len, limit as usize);
         self.len = self.memory[..len].iter_mut().zip(from).map(|(place, value)| *place = value).count();
+    }
+
+    /// The same of what lies in memory already; a megabyte of text is worth it.
+    fn copy(&mut self, from: &[T], limit: u32) {
+        let from = &from[..from.len().min(limit as usize)];
+        self.room(from.len(), limit as usize);
+        self.memory[..from.len()].copy_from_slice(from);
+        self.len = from.len();
     }
 
     /// Believes a length that came from outside as far as the memory goes.
@@ -179,13 +202,21 @@ impl Frame {
         self.cells.fill(cells, self.limits.cells);
         self.rows.fill(rows, self.limits.rows);
         self.notes.fill(notes, self.limits.notes);
-        self.text.fill(text.iter().copied(), self.limits.text);
+        self.text.copy(text, self.limits.text);
         self.message = message;
     }
 
     /// How much it may hold.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Gives back the memory that only an outsized reading before the last one needed.
+    pub fn shrink(&mut self) {
+        self.cells.shrink();
+        self.rows.shrink();
+        self.notes.shrink();
+        self.text.shrink();
     }
 
     /// All cells: the scalars in the order of the manifest, then what the rows point at.
@@ -276,6 +307,22 @@ mod tests {
         assert!(part.room(990, 1000) && part.memory.len() == 990);
         assert!(part.room(991, 1000) && part.memory.len() == 1000);
         assert!(!part.room(1001, 1000) && part.memory.len() == 1000);
+    }
+
+    #[test]
+    fn memory_of_a_flood_is_given_back_and_that_of_a_steady_reading_is_kept() {
+        let mut frame = Frame::new(Limits::default());
+        let held = |frame: &Frame| frame.text.memory.capacity();
+        frame.receive(&[], &[], &[], &[b'x'; 1 << 20]);
+        frame.shrink();
+        assert!(held(&frame) >= 1 << 20);
+        frame.receive(&[], &[], &[], &[b'x'; 1 << 10]);
+        frame.shrink();
+        assert_eq!((held(&frame), frame.text.used().len()), (1 << 10, 1 << 10));
+        frame.receive(&[], &[], &[], &[b'x'; KEPT_BYTES]);
+        frame.receive(&[], &[], &[], b"");
+        frame.shrink();
+        assert!(held(&frame) >= KEPT_BYTES);
     }
 
     #[test]

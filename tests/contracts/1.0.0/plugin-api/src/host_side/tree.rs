@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
+use std::{io, thread};
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
@@ -94,42 +95,56 @@ impl Table {
 /// Reads a document. With faults the table holds what could be read of it.
 #[must_use]
 pub fn parse(source: usize, text: &str) -> (Table, Vec<Fault>) {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { source, faults: Vec::new(), too_deep: false };
-    for error in errors {
-        let origin = reader.origin(error.span().unwrap_or_default());
-        reader.faults.push(Fault::new(origin, error.message()));
-    }
-    let table = reader.table(document.get_ref(), 0);
-    reader.part_with(document);
-    (table, reader.faults)
+    let read = || {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let mut reader = Reader { source, faults: Vec::new() };
+        for error in errors {
+            let origin = reader.origin(error.span().unwrap_or_default());
+            reader.faults.push(Fault::new(origin, error.message()));
+        }
+        let table = reader.table(document.get_ref(), 0);
+        (table, reader.faults)
+    };
+    with_room(text, read).unwrap_or_else(|cause| {
+        let origin = Origin { source, ..Origin::default() };
+        (Table::default(), vec![Fault::new(origin, format!("could not be read, as it may nest deeply: {cause}"))])
+    })
 }
 
 /// Reads one value, such as that of a variable; `None` where the text is no TOML value.
 #[must_use]
 pub fn parse_value(source: usize, text: &str) -> Option<Value> {
-    let mut reader = Reader { source, faults: Vec::new(), too_deep: false };
-    let parsed = DeValue::parse(text).ok()?;
-    let value = reader.value(&parsed, 0);
-    reader.part_with(parsed);
-    reader.faults.is_empty().then_some(value)
+    let read = || {
+        let mut reader = Reader { source, faults: Vec::new() };
+        let value = reader.value(&DeValue::parse(text).ok()?, 0);
+        reader.faults.is_empty().then_some(value)
+    };
+    with_room(text, read).ok()?
+}
+
+/// Runs the parser where the stack lasts. It bounds the nesting of inline tables to 80 and the keys of a path to 80, which lets more
+/// than 6400 tables nest, and drops them by recursion, also within itself where a key comes twice. A level takes 0.8 KiB of stack
+/// in a debug build: a thread of 2 MiB does not last, and that of a manifest's reader may be one.
+fn with_room<T: Send>(text: &str, read: impl FnOnce() -> T + Send) -> io::Result<T> {
+    /// As many levels, at the least, fit any thread. The longest manifest of ours has 220 bytes that could open one.
+    const LEVELS_ANYWHERE: usize = 1000;
+    const STACK_BYTES: usize = 16 << 20;
+    let opens = text.bytes().filter(|byte| matches!(byte, b'.' | b'{' | b'[')).nth(LEVELS_ANYWHERE);
+    if opens.is_none() {
+        return Ok(read());
+    }
+    thread::scope(|scope| {
+        let reading = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read)?;
+        reading.join().map_err(|_panicked| io::Error::other("the parser panicked"))
+    })
 }
 
 struct Reader {
     source: usize,
     faults: Vec<Fault>,
-    too_deep: bool,
 }
 
 impl Reader {
-    /// Drops what was parsed, or leaks it. The parser bounds inline tables to 80 and the keys of a path to 80, which lets
-    /// 6400 tables nest, and dropping those recurses past the end of a 2 MiB stack.
-    fn part_with<T>(&self, parsed: T) {
-        if self.too_deep {
-            std::mem::forget(parsed);
-        }
-    }
-
     fn origin(&self, span: Range<usize>) -> Origin {
         Origin { source: self.source, start: span.start, end: span.end }
     }
@@ -148,7 +163,6 @@ impl Reader {
     fn value(&mut self, value: &Spanned<DeValue<'_>>, depth: usize) -> Value {
         let origin = self.origin(value.span());
         if depth > MAX_DEPTH {
-            self.too_deep = true;
             self.faults.push(Fault::new(origin, format!("nested deeper than {MAX_DEPTH} tables and lists")));
             return Value { data: Data::Bool(false), origin };
         }
@@ -229,6 +243,18 @@ mod tests {
         ] {
             assert!(!parse(0, &source).1.is_empty(), "{:.80}", source);
         }
+    }
+
+    /// The parser drops these by itself, on a thread of 2 MiB here.
+    #[test]
+    fn what_nests_deeply_and_is_thrown_away_does_not_end_the_process() {
+        let deep = format!("{}1{}", format!("{{{}=", vec!["a"; 79].join(".")).repeat(78), "}".repeat(78));
+        for source in
+            [format!("x = {deep}\nx = {deep}\n"), format!("x = 1\nx.y = {deep}\n"), format!("x = [{deep} !\n")]
+        {
+            assert!(!parse(0, &source).1.is_empty());
+        }
+        assert_eq!(parse_value(0, &format!("[{deep} !")), None);
     }
 
     #[test]

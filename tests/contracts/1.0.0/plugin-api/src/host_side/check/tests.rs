@@ -436,6 +436,17 @@ fn first_value_that_was_refused_is_known_by_its_place() {
 }
 
 #[test]
+fn key_that_is_no_text_is_not_told_as_a_column_that_is_sound() {
+    let shape = tables(&[table(1, &[Expect::U64])]);
+    let mut draft = Draft::default();
+    draft.row(0, &["a"], &[1u64.into_cell()]);
+    draft.cells[0] = 1u64.into_cell();
+    draft.row(0, &["b"], &[1u64.into_cell()]);
+    let frame = draft.passed(&shape);
+    assert_eq!((frame.refused, frame.dropped_rows, frame.first_refused), (1, 1, None));
+}
+
+#[test]
 fn scalars_that_did_not_come_are_null() {
     let frame = Draft::of(&[7u64.into_cell()]).passed(&scalars(&[Expect::U64, Expect::U64]));
     assert_eq!(frame.cells(), [7u64.into_cell(), Cell::NULL]);

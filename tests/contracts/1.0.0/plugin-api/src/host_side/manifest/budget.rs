@@ -48,6 +48,60 @@ const CELLS: (u32, u32) = (1, 10_000_000);
 /// Places in it are numbers of 32 bits, and what is not UTF-8 may become four times as long when it is mended.
 const TEXT: (u64, u64) = (1, 256 << 20);
 
+/// What one reading may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Bytes of memory, in a child process.
+    pub memory: u64,
+    /// Open descriptors, in a child process.
+    pub descriptors: u32,
+    /// What it may hold.
+    pub limits: Limits,
+}
+
+impl Allowance {
+    /// What a budget says, and the defaults for the rest.
+    #[must_use]
+    pub fn of(budget: Budget) -> Allowance {
+        let otherwise = Limits::default();
+        Allowance {
+            cpu: budget.cpu.unwrap_or(DEFAULT_CPU),
+            memory: budget.memory.unwrap_or(DEFAULT_MEMORY),
+            descriptors: budget.descriptors.unwrap_or(DEFAULT_DESCRIPTORS),
+            limits: Limits {
+                rows: budget.rows.unwrap_or(otherwise.rows),
+                cells: budget.cells.unwrap_or(otherwise.cells),
+                text: budget.text.unwrap_or(otherwise.text),
+                ..otherwise
+            },
+        }
+    }
+}
+
+impl Allowance {
+    /// Each word of a budget, and what it is.
+    #[must_use]
+    pub fn words(&self) -> [(&'static str, OptionValue); 6] {
+        let integer = |number: u32| OptionValue::Integer(i64::from(number));
+        [
+            ("cpu", OptionValue::Duration(self.cpu)),
+            ("memory", OptionValue::Size(self.memory)),
+            ("descriptors", integer(self.descriptors)),
+            ("rows", integer(self.limits.rows)),
+            ("cells", integer(self.limits.cells)),
+            ("text", OptionValue::Size(u64::from(self.limits.text))),
+        ]
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Allowance {
+        Allowance::of(Budget::default())
+    }
+}
+
 impl Budget {
     /// The six words as declared options, `budget.cpu` and so on.
     #[must_use]

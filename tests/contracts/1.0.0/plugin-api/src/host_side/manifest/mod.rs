@@ -20,7 +20,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use budget::{Budget, DEFAULT_CPU, DEFAULT_DESCRIPTORS, DEFAULT_MEMORY};
+pub use budget::{Allowance, Budget, DEFAULT_CPU, DEFAULT_DESCRIPTORS, DEFAULT_MEMORY};
 pub use contract::Contract;
 pub use derive::MAX_OPERANDS;
 pub use kernel::{CAPABILITIES, NETLINK};
