@@ -154,6 +154,7 @@ impl Told {
                 "missed" => {
                     *self.missed.entry(collector.into()).or_default() += count;
                     if collector == "steady" {
+                        println!("{time} missed: {count}");
                         missed_of_steady += count;
                         self.parts[part].missed += count;
                     }

@@ -20,10 +20,14 @@ pub(crate) struct Seen {
     ticks: u64,
     late: [u64; LATE.len()],
     most: Duration,
+    /// When it was late by half a tick or more.
+    when: Vec<(SystemTime, Duration)>,
 }
 
 /// Milliseconds of lateness that are counted.
 const LATE: [u64; 4] = [10, 50, 90, 100];
+/// So many of the worst are told one by one, beside what the agent missed.
+const WHEN_MAX: usize = 100;
 
 impl Witness {
     pub(crate) fn start(nice: i32) -> Witness {
@@ -42,6 +46,9 @@ impl Witness {
                 let late = since(SystemTime::now()).saturating_sub(next);
                 seen.ticks += 1;
                 seen.most = seen.most.max(late);
+                if late >= TICK / 2 && seen.when.len() < WHEN_MAX {
+                    seen.when.push((UNIX_EPOCH + next, late));
+                }
                 for (count, limit) in seen.late.iter_mut().zip(LATE) {
                     *count += u64::from(late >= Duration::from_millis(limit));
                 }
@@ -59,6 +66,9 @@ impl Witness {
 
 impl Seen {
     pub(crate) fn print(&self) {
+        for (tick, late) in &self.when {
+            println!("{} late by {late:.1?}: the thread that only wakes up", humantime::format_rfc3339_millis(*tick));
+        }
         let late: Vec<_> = LATE.iter().zip(self.late).map(|(limit, count)| format!("{count} by {limit} ms")).collect();
         println!(
             "a thread of the same priority that only wakes up: {} ticks, late {}, at most {:.1?}",
