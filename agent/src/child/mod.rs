@@ -1,7 +1,7 @@
 //! A collector in a process of its own: the same library, the same frames, another address space.
 //!
 //! [`spawn`] starts one from the executable that is running; [`enter`], the first thing in its `main`, is where the child
-//! begins, and [`serve`] is its life. With what it starts, it is a [`Family`]. They speak by [`wire`] over a socket pair: the agent's end is a [`Line`]. Who is
+//! begins, and `serve` is its life. With what it starts, it is a [`Family`]. They speak by [`wire`] over a socket pair: the agent's end is a [`Line`]. Who is
 //! started, killed and started again is not known here.
 //!
 //! A child is one process for one collector, answers one request at a time, and ends when its socket does. Nothing

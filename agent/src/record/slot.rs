@@ -115,7 +115,7 @@ impl Slots {
     /// Says who `who` is, before it is called. Said again, the last holds.
     ///
     /// # Errors
-    /// The file system is full, or [`FILE_BYTES_MAX`] is reached: a death in its calls will not be told.
+    /// The file system is full, or the file is as long as it may be: a death in its calls will not be told.
     pub fn name(&self, who: u32, collector: &str, library: &Path, identity: Identity) -> io::Result<()> {
         let Some(noted) = &self.0 else { return Ok(()) };
         let library = library.to_string_lossy().into_owned();
