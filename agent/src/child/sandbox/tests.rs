@@ -190,7 +190,7 @@ fn no_capability_is_left() {
 fn granted_capability_is_kept_alone() {
     alone("granted_capability_is_kept_alone", "", |_| {
         let raw = CapabilitySet::NET_RAW.bits();
-        if capabilities()[1] & raw == 0 || capabilities()[4] & CapabilitySet::SETPCAP.bits() == 0 {
+        if capabilities()[1] & raw == 0 || capabilities()[2] & CapabilitySet::SETPCAP.bits() == 0 {
             return skip("root");
         }
         draw(&[read(ReadKind::Capability, "net_raw")]);
