@@ -27,7 +27,6 @@ pub use family::Family;
 pub use line::{Heard, Line};
 pub use printed::Printed;
 pub use sandbox::Policy;
-pub use serve::OWN_DESCRIPTORS;
 pub use spawn::{Born, Start, spawn};
 pub use trial::{Trial, trial};
 pub use wire::Taken;

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -22,7 +22,6 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::roots::{HostHandle, Roots};
 use plugin_api::{ErrorKind, Level};
-use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,10 +32,6 @@ use crate::assemble::chain;
 use crate::plugin::elf::Elf;
 use crate::plugin::{library, open};
 use crate::snapshot::{Mono, Wall};
-
-/// Descriptors that a child has without its plugin: three standard ones, the socket, the library, and two by which it looks
-/// at itself.
-pub const OWN_DESCRIPTORS: u32 = 7;
 
 /// The exit codes of sysexits.h, for who looks at why a child has ended.
 pub(super) mod code {
@@ -74,7 +69,7 @@ fn run() -> Result<u8, String> {
     let name = CString::new(set_up.name.as_str()).map_err(|cause| cause.to_string())?;
     rustix::thread::set_name(&name).map_err(|errno| errno.to_string())?;
     let voice = Arc::new(Voice::new(Arc::clone(&socket), &set_up.log_level)?);
-    let itself = Itself::open();
+    let memory = Memory::open();
     let collector = match Collector::load(&set_up, library, &voice) {
         Ok(collector) => Ok(collector),
         Err(Fault::Told(why)) => Err(why),
@@ -83,7 +78,7 @@ fn run() -> Result<u8, String> {
     if set_up.policy.is_none() {
         return collector.map(|_| code::PASSED).inspect_err(|why| voice.say(Level::Error, why));
     }
-    serve(&socket, &voice, itself, collector, &set_up).map(|()| code::OK)
+    serve(&socket, &voice, &memory, collector, &set_up).map(|()| code::OK)
 }
 
 fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {
@@ -98,14 +93,14 @@ fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {
 fn serve(
     mut socket: &UnixStream,
     voice: &Voice,
-    itself: Itself,
+    memory: &Memory,
     mut collector: Result<Collector, String>,
     set_up: &SetUp,
 ) -> Result<(), String> {
     let mut frame = Frame::new(limits(set_up));
     let mut cpu = Duration::ZERO;
     // Looked at between an answer and the next request, when nobody waits.
-    let mut standing = itself.standing();
+    let mut resident = memory.resident();
     let mut request = wire::request(wire::Request { number: 0, time_left: Duration::ZERO });
     loop {
         match socket.read_exact(&mut request) {
@@ -125,12 +120,11 @@ fn serve(
         let took = Mono(now(ClockId::Monotonic)).since(at_mono);
         set_up.policy.iter().for_each(|policy| explain(&mut frame, policy));
         let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
-        let (memory, descriptors) = standing;
-        let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory, descriptors, made };
+        let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory: resident, made };
         if voice.answer(asked.number, &taken, &frame).is_err() {
             return Ok(());
         }
-        standing = itself.standing();
+        resident = memory.resident();
     }
 }
 
@@ -239,37 +233,21 @@ fn load(path: &Path) -> Result<Module, String> {
     library::load(path).map_err(|cause| chain(&cause))
 }
 
-/// What a process sees of itself, by descriptors that were opened before the sandbox was drawn.
-struct Itself {
-    memory: Option<File>,
-    descriptors: Option<File>,
-}
+/// Its resident memory as a process sees it, by a descriptor that was opened before the sandbox was drawn.
+struct Memory(Option<File>);
 
-impl Itself {
-    fn open() -> Itself {
-        let folder = rustix::fs::open("/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        Itself { memory: File::open("/proc/self/statm").ok(), descriptors: folder.ok().map(File::from) }
+impl Memory {
+    fn open() -> Memory {
+        Memory(File::open("/proc/self/statm").ok())
     }
 
-    /// Resident bytes, and open descriptors.
-    fn standing(&self) -> (u64, u32) {
-        (self.memory(), self.descriptors())
-    }
-
-    /// Resident bytes (proc_pid_statm(5), the second number); 0 where nobody knows.
-    fn memory(&self) -> u64 {
+    /// Bytes (proc_pid_statm(5), the second number); 0 where nobody knows.
+    fn resident(&self) -> u64 {
         // Seven numbers of 20 digits at most.
         let mut text = [0; 160];
-        let read = self.memory.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let read = self.0.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
         let pages = text[..read].split(u8::is_ascii_whitespace).nth(1).and_then(plugin_api::scan::u64);
         pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
-    }
-
-    /// Open descriptors: the size of the folder, from Linux 6.2 on (proc_pid_fd(5)); 0 before.
-    fn descriptors(&self) -> u32 {
-        let size =
-            self.descriptors.as_ref().and_then(|folder| folder.metadata().ok()).map_or(0, |folder| folder.size());
-        u32::try_from(size).unwrap_or(u32::MAX)
     }
 }
 
@@ -388,12 +366,10 @@ mod tests {
     }
 
     #[test]
-    fn process_knows_its_memory_and_its_descriptors() {
-        let itself = Itself::open();
-        assert!(itself.memory() > 1 << 20, "{}", itself.memory());
-        let before = itself.descriptors();
-        let _files: Vec<_> = (0..100).map(|_| File::open("/dev/null").unwrap()).collect();
-        // Other tests open and close some meanwhile.
-        assert!(before == 0 || itself.descriptors() > before + 50, "{before}");
+    fn process_knows_its_memory() {
+        let before = Memory::open().resident();
+        let taken = vec![1u8; 64 << 20];
+        let after = Memory::open().resident();
+        assert!(before > 1 << 20 && after > before + (32 << 20), "{before} {after} {}", taken.len());
     }
 }

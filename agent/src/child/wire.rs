@@ -6,64 +6,35 @@
 //! frame, whose parts are the same bytes here as in memory; what they mean is for the frame's check.
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::path::PathBuf;
+mod garbage;
+mod set_up;
+
 use std::time::Duration;
 
 use plugin_api::abi::{Note, RowHead, Text};
 use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::{Cell, ErrorKind, Level, Tag};
-use serde::{Deserialize, Serialize};
 
-use super::Policy;
+pub use self::garbage::Garbage;
+pub use self::set_up::{SET_UP_BYTES_MAX, SetUp, set_up, set_up_from, set_up_head};
 use crate::snapshot::aggregate::{ERROR_BYTES, brief};
 use crate::snapshot::{Mono, Wall};
 
-/// The first bytes of a set-up: whoever runs the child's command line by hand is told so.
-const MAGIC: [u8; 8] = *b"perfwtch";
-/// Of this protocol. Agent and child are one executable, so that only a mistake in starting one can make them differ.
-const VERSION: u32 = 1;
-/// What was built. The same holds.
-const BUILD: &str = env!("CARGO_PKG_VERSION");
-
 /// Length and kind.
 pub const HEAD_BYTES: usize = 8;
-/// Longest set-up. It is written before anybody reads it, so it has to fit into the socket's buffer, which has 208 KiB by
-/// default (net.core.wmem_default). Options of a thousand patterns have 30 KiB.
-pub const SET_UP_BYTES_MAX: usize = 128 << 10;
 /// Longest log line: what the agent's log takes of a plugin's text.
 pub const LINE_BYTES_MAX: usize = ERROR_BYTES;
 
-const SET_UP: u32 = 1;
 const REQUEST: u32 = 2;
 const READING: u32 = 3;
 const LINE: u32 = 4;
 
 const REQUEST_BYTES: usize = 16;
 /// Of a reading, before its parts.
-const FIXED_BYTES: usize = 96;
+const FIXED_BYTES: usize = 88;
 const CELL_BYTES: usize = 16;
 const ROW_BYTES: usize = 8;
 const NOTE_BYTES: usize = 20;
-
-/// What a child has to know before its first request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SetUp {
-    /// The collector's configured name.
-    pub name: String,
-    /// Its options, a JSON text.
-    pub options: String,
-    /// Where the measured host is mounted.
-    pub host_root: PathBuf,
-    /// How much a reading may hold: rows, cells, text, notes.
-    pub limits: [u32; 4],
-    /// What it may touch; none for a trial, which loads the library and ends.
-    pub policy: Option<Policy>,
-    /// The most verbose log lines that are wanted, as [`tracing::Level`] writes it.
-    pub log_level: String,
-    /// The process that started it.
-    pub agent: u32,
-}
 
 /// One request for a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +58,6 @@ pub struct Taken {
     pub cpu: Duration,
     /// Resident bytes, those of files included, as they were after the last answer; before the first request, the first time.
     pub memory: u64,
-    /// Open descriptors at that moment, the child's own ([`super::OWN_DESCRIPTORS`]) included; 0 before Linux 6.2, which has no cheap answer.
-    pub descriptors: u32,
     /// It is the first of a new instance.
     pub made: bool,
 }
@@ -102,69 +71,6 @@ impl Taken {
         Taken { at, at_mono, took: self.took.min(now.1.since(at_mono)), ..self }
     }
 }
-
-/// What is wrong with what a child sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Garbage {
-    /// A message of no kind that a child sends.
-    Kind(u32),
-    /// More bytes than the limits allow.
-    TooLong {
-        /// What the message says that it has.
-        bytes: usize,
-        /// What it may have.
-        most: usize,
-    },
-    /// Fewer bytes than every such message has.
-    TooShort(usize),
-    /// An answer without a question.
-    Unasked,
-    /// An answer to another question.
-    Number {
-        /// The question's.
-        asked: u64,
-        /// The answer's.
-        answered: u64,
-    },
-    /// More of something than the limits allow.
-    Count(&'static str, u32),
-    /// The parts do not add up to the message's length.
-    Length {
-        /// What the parts have.
-        parts: u64,
-        /// What the message has.
-        bytes: usize,
-    },
-    /// A flag that is neither 0 nor 1, or a level of no log.
-    Flag(u32),
-    /// A log line that is no text.
-    NoText,
-    /// More log lines for one reading than are sent.
-    Lines,
-    /// Bytes that come in too small pieces.
-    Trickle,
-}
-
-impl fmt::Display for Garbage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Garbage::Kind(kind) => write!(f, "a message of kind {kind}"),
-            Garbage::TooLong { bytes, most } => write!(f, "a message of {bytes} bytes, where {most} are the most"),
-            Garbage::TooShort(bytes) => write!(f, "a message of {bytes} bytes, which is too short"),
-            Garbage::Unasked => f.write_str("an answer that nobody asked for"),
-            Garbage::Number { asked, answered } => write!(f, "an answer to request {answered} instead of {asked}"),
-            Garbage::Count(what, count) => write!(f, "a reading with {count} {what}, more than the limit"),
-            Garbage::Length { parts, bytes } => write!(f, "a message of {bytes} bytes whose parts have {parts}"),
-            Garbage::Flag(flag) => write!(f, "a flag of {flag}"),
-            Garbage::NoText => f.write_str("a log line that is not UTF-8"),
-            Garbage::Lines => f.write_str("more log lines than one reading may have"),
-            Garbage::Trickle => f.write_str("an answer in too many pieces"),
-        }
-    }
-}
-
-impl std::error::Error for Garbage {}
 
 /// What the bytes of a child begin with.
 #[derive(Debug, PartialEq, Eq)]
@@ -241,14 +147,13 @@ fn reading(body: &[u8], asked: Option<u64>, limits: &Limits, frame: &mut Frame) 
     }
     let (at, at_mono) = (Wall(fixed.u64()), Mono(fixed.u64()));
     let (took, cpu, memory) = (Duration::from_nanos(fixed.u64()), Duration::from_nanos(fixed.u64()), fixed.u64());
-    let (descriptors, made) = (fixed.u32(), fixed.u32());
+    let made = fixed.u32();
     if made > 1 {
         return Err(Garbage::Flag(made));
     }
     let (outcome, lost_rows, lost_texts) = (fixed.u32(), fixed.u32(), fixed.u32());
     let message = Text { offset: fixed.u32(), len: fixed.u32() };
     let counts = [fixed.u32(), fixed.u32(), fixed.u32(), fixed.u32()];
-    fixed.u32();
     let most = [limits.cells, limits.rows, limits.notes, limits.text];
     for ((count, most), what) in counts.iter().zip(most).zip(["cells", "rows", "notes", "bytes of text"]) {
         if *count > most {
@@ -272,7 +177,7 @@ fn reading(body: &[u8], asked: Option<u64>, limits: &Limits, frame: &mut Frame) 
         message,
     );
     (frame.outcome, frame.lost_rows, frame.lost_texts) = (ErrorKind(outcome), lost_rows, lost_texts);
-    Ok(Taken { at, at_mono, took, cpu, memory, descriptors, made: made == 1 })
+    Ok(Taken { at, at_mono, took, cpu, memory, made: made == 1 })
 }
 
 fn cell(bytes: &[u8; CELL_BYTES]) -> Cell {
@@ -327,58 +232,6 @@ fn message(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
     out[..4].copy_from_slice(&length.to_le_bytes());
 }
 
-/// The set-up as a message.
-///
-/// # Errors
-/// In words, what is too long or cannot be told.
-pub fn set_up(set_up: &SetUp) -> Result<Vec<u8>, String> {
-    let json = serde_json::to_vec(set_up).map_err(|cause| format!("cannot be told to a child: {cause}"))?;
-    let mut out = Vec::new();
-    message(&mut out, SET_UP, |out| {
-        out.extend(MAGIC);
-        out.extend(VERSION.to_le_bytes());
-        out.extend((BUILD.len() as u32).to_le_bytes());
-        out.extend(BUILD.as_bytes());
-        out.extend(json);
-    });
-    match out.len() {
-        len if len > SET_UP_BYTES_MAX => Err(format!(
-            "its options and its sandbox have {len} bytes together, and a child takes {SET_UP_BYTES_MAX}: shorten the options, or use isolation = \"none\""
-        )),
-        _ => Ok(out),
-    }
-}
-
-/// How many bytes follow the head of a set-up.
-///
-/// # Errors
-/// In words, why it is none.
-pub fn set_up_head(head: [u8; HEAD_BYTES]) -> Result<usize, String> {
-    let mut head = Reader { bytes: &head };
-    match (head.u32() as usize, head.u32()) {
-        (length, SET_UP) if (4..SET_UP_BYTES_MAX).contains(&length) => Ok(length - 4),
-        (length, kind) => Err(format!("a set-up was expected, not a message of kind {kind} with {length} bytes")),
-    }
-}
-
-/// The set-up from what follows its head.
-///
-/// # Errors
-/// In words, what is wrong with it.
-pub fn set_up_from(body: &[u8]) -> Result<SetUp, String> {
-    let mut fixed = Reader::of(body, 16).ok_or("the set-up is cut short")?;
-    if fixed.take() != MAGIC {
-        return Err("this is started by an agent, never by hand".into());
-    }
-    let (version, len) = (fixed.u32(), fixed.u32() as usize);
-    let (build, json) = body[16..].split_at_checked(len).ok_or("the set-up is cut short")?;
-    if version != VERSION || build != BUILD.as_bytes() {
-        let build = String::from_utf8_lossy(build);
-        return Err(format!("the agent is {build} with protocol {version}, this is {BUILD} with protocol {VERSION}"));
-    }
-    serde_json::from_slice(json).map_err(|cause| format!("the set-up cannot be read: {cause}"))
-}
-
 /// A request as a message.
 #[must_use]
 pub fn request(request: Request) -> [u8; HEAD_BYTES + REQUEST_BYTES] {
@@ -417,8 +270,7 @@ pub fn reading_into(out: &mut Vec<u8>, number: u64, taken: &Taken, frame: &Frame
         }
         let counts = [cells.len(), rows.len(), notes.len(), text.len()].map(|count| count as u32);
         let lost = [frame.outcome.0, frame.lost_rows, frame.lost_texts, place.offset, place.len];
-        let flags = [taken.descriptors, u32::from(taken.made)];
-        for value in flags.iter().chain(&lost).chain(&counts).chain(&[0]) {
+        for value in [u32::from(taken.made)].iter().chain(&lost).chain(&counts) {
             out.extend(value.to_le_bytes());
         }
         out.reserve(cells.len() * CELL_BYTES + rows.len() * ROW_BYTES + notes.len() * NOTE_BYTES + text.len());

@@ -62,7 +62,6 @@ const READING: Heard = Heard::Reading(Taken {
     took: Duration::ZERO,
     cpu: Duration::ZERO,
     memory: 0,
-    descriptors: 0,
     made: false,
 });
 
@@ -85,7 +84,7 @@ fn request_is_sent_with_its_number_and_the_answer_is_heard() {
 fn second_request_waits_for_the_answer_to_the_first() {
     let mut two = Two::new();
     two.ask().unwrap();
-    assert!(two.line.is_asked());
+    assert!(two.line.asked);
     two.ask().unwrap_err();
     assert_eq!(two.heard(&answer(1, 0)), READING);
     two.ask().unwrap();

@@ -2,14 +2,16 @@ use std::path::Path;
 
 use plugin_api::host_side::options::Settings;
 
+use super::super::Policy;
 use super::super::sandbox::{Terms, Without};
+use super::set_up::{MAGIC, SET_UP, VERSION};
 use super::*;
 
 const LIMITS: Limits = Limits { rows: 2, cells: 8, text: 16, notes: 2 };
 
 fn taken() -> Taken {
     let (took, cpu) = (Duration::from_nanos(3), Duration::from_nanos(4));
-    Taken { at: Wall(1), at_mono: Mono(2), took, cpu, memory: 5, descriptors: 6, made: true }
+    Taken { at: Wall(1), at_mono: Mono(2), took, cpu, memory: 5, made: true }
 }
 
 fn filled() -> Frame {
@@ -105,11 +107,11 @@ fn what_no_child_sends_is_garbage_with_a_name() {
     assert_eq!(spoiled(0, u32::MAX), Garbage::TooLong { bytes: (1 << 32) + 3, most });
     assert_eq!(spoiled(0, 3), Garbage::TooShort(7));
     assert_eq!(spoiled(0, 4), Garbage::TooShort(0));
-    assert_eq!(spoiled(0, 99), Garbage::TooShort(95));
+    assert_eq!(spoiled(0, 91), Garbage::TooShort(87));
     assert_eq!(spoiled(8, 41), Garbage::Number { asked: 42, answered: 41 });
     assert_eq!(spoiled(12, 1), Garbage::Number { asked: 42, answered: (1 << 32) + 42 });
-    assert_eq!(spoiled(60, 2), Garbage::Flag(2));
-    for (at, most, what) in [(84, 8, "cells"), (88, 2, "rows"), (92, 2, "notes"), (96, 16, "bytes of text")] {
+    assert_eq!(spoiled(56, 2), Garbage::Flag(2));
+    for (at, most, what) in [(80, 8, "cells"), (84, 2, "rows"), (88, 2, "notes"), (92, 16, "bytes of text")] {
         for count in [most + 1, u32::MAX] {
             assert_eq!(spoiled(at, count), Garbage::Count(what, count));
         }
