@@ -243,7 +243,7 @@ impl Setup {
     /// A required plugin cannot be loaded.
     pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<(Vec<Recruit>, Slots), SetupError> {
         let root = &self.plan.agent.host_root;
-        let roots = Arc::new(roots(root).map_err(|why| SetupError::Unavailable(vec![why]))?);
+        let roots = Arc::new(Roots::at(root).map_err(|why| SetupError::Unavailable(vec![why]))?);
         let offset = self.offset();
         let mut recruiting = Recruiting::new(self, roots)?;
         let (mut recruits, mut missed) = (Vec::new(), Vec::new());
@@ -327,17 +327,8 @@ fn available(known: &Known) -> Available {
     Available { path: known.path.clone(), manifest: Arc::clone(&known.manifest), bundled }
 }
 
-fn unavailable(fault: &crate::plugin::known::Fault) -> Unavailable {
+fn unavailable(fault: &crate::plugin::fault::Fault) -> Unavailable {
     Unavailable { path: fault.path.clone(), reason: assemble::chain(&fault.problem) }
-}
-
-/// The roots of the measured host. A captured one of a test has a `statvfs.toml`, which no mounted host has at its root.
-fn roots(root: &Path) -> Result<Roots, String> {
-    if root != Path::new("/") && root.join("statvfs.toml").exists() {
-        Roots::captured(root)
-    } else {
-        Ok(Roots::new(root))
-    }
 }
 
 /// The host's own name; under a host root what its `etc/hostname` says, since this process's is the container's.

@@ -85,42 +85,46 @@ impl Keeping {
     fn round(&mut self) -> bool {
         let dead = self.wait();
         let orders = std::mem::take(&mut *lock(&self.orders.queue));
-        // With the order its line was closed, of which a child ends by itself: that is no death of its own, and may be seen first.
-        let mut others = Vec::new();
-        for order in orders {
-            match order {
-                Order::Leave(place) => self.with(place, Keeping::leave),
-                Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
-                other => others.push(other),
-            }
+        // With such an order its line was closed, of which a child ends by itself: that is no death of its own, and may be seen first.
+        let (ends, others): (Vec<_>, Vec<_>) = orders.into_iter().partition(Order::ends_a_life);
+        for order in ends {
+            self.carry_out(order);
         }
         for index in dead {
             self.bury(index);
         }
-        for order in others {
-            match order {
-                Order::Begin(place) => self.with(place, |keeping, index| match &mut keeping.wards[index].state {
-                    State::Absent => keeping.begin(index),
-                    State::Alive(alive) => alive.comes_back = alive.left,
-                    State::Waits(_) => {}
-                }),
-                Order::Watch { place, life, line } => {
-                    self.with(place, |keeping, index| keeping.watch(index, life, line));
-                }
-                Order::Leave(_) | Order::Kill { .. } => {}
-                Order::Do(act) => {
-                    // On a thread that nobody waits for: a disk that hangs must keep no child from being buried.
-                    if let Err(cause) = thread::Builder::new().name("record".into()).spawn(act) {
-                        tracing::warn!(%cause, "could not start a thread to take down where a collector runs");
-                    }
-                }
-                Order::Close => {
-                    self.close();
-                    return false;
+        // What is ordered behind the end is not begun any more.
+        let goes_on = others.into_iter().all(|order| self.carry_out(order));
+        if goes_on {
+            self.look_at_the_time();
+        }
+        goes_on
+    }
+
+    /// False at the end.
+    fn carry_out(&mut self, order: Order) -> bool {
+        match order {
+            Order::Leave(place) => self.with(place, Keeping::leave),
+            Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
+            Order::Begin(place) => self.with(place, |keeping, index| match &mut keeping.wards[index].state {
+                State::Absent => keeping.begin(index),
+                State::Alive(alive) => alive.comes_back = alive.left,
+                State::Waits(_) => {}
+            }),
+            Order::Watch { place, life, line } => {
+                self.with(place, |keeping, index| keeping.watch(index, life, line));
+            }
+            Order::Do(act) => {
+                // On a thread that nobody waits for: a disk that hangs must keep no child from being buried.
+                if let Err(cause) = thread::Builder::new().name("record".into()).spawn(act) {
+                    tracing::warn!(%cause, "could not start a thread to take down where a collector runs");
                 }
             }
+            Order::Close => {
+                self.close();
+                return false;
+            }
         }
-        self.look_at_the_time();
         true
     }
 

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs, io};
 
-use super::known::{Bundled, Fault, Known, Problem, SYSTEM_FOLDER};
+use super::fault::{Fault, Problem};
+use super::known::{Bundled, Known, SYSTEM_FOLDER};
 use super::open::Inode;
 use super::trust::{Authority, Doubt};
 

@@ -6,6 +6,7 @@
 
 pub mod digest;
 pub mod elf;
+pub mod fault;
 pub mod find;
 pub mod known;
 pub mod library;

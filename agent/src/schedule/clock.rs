@@ -117,11 +117,6 @@ impl Stop {
         // A moment long past: the sleeper wakes at once, and finds the flag.
         self.alarm.set(1);
     }
-
-    /// Whether it was stopped.
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
 }
 
 /// What was read of several clocks between two moments, where they are near enough to count as one. A thread that lost

@@ -20,8 +20,7 @@ use crate::child::{Start, Trial, trial};
 use crate::config::agent::SandboxMode;
 use crate::config::plan::{CollectorPlan, Isolation, PluginPlan};
 use crate::plugin::known::{Known, Loadable, Origin};
-use crate::record::{Blame, Record, Sha256, What, agent_sha256};
-use crate::record::{Slot, Slots};
+use crate::record::{Blame, Record, Sha256, Slot, Slots, What, agent_sha256};
 use crate::schedule::member::{Home, Recruit, Verdict};
 use crate::setup::SetupError;
 

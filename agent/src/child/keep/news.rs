@@ -63,13 +63,16 @@ pub enum News {
 
 impl News {
     /// Adds it to what was not heard yet. A child that dies every 4 s while a collector sleeps for a day must fill neither
-    /// memory nor descriptors: a dead child's line goes, and deaths are counted together.
+    /// memory nor descriptors: deaths are counted together, and of the lines of the dead only the first is kept, in which
+    /// may stand what they died of.
     pub fn add_to(mut self, unheard: &mut Vec<News>) {
         if let News::Down { place: dead, deaths, .. } = &mut self {
+            let mut others_died = false;
             unheard.retain(|news| match news {
-                News::Up { place, .. } => place != dead,
+                News::Up { place, .. } if place == dead => !others_died,
                 News::Down { place, deaths: before, .. } if place == dead => {
                     *deaths += before;
+                    others_died = true;
                     false
                 }
                 _ => true,
@@ -94,20 +97,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deaths_that_nobody_heard_of_are_told_as_one() {
+    fn deaths_that_nobody_heard_of_are_told_as_one_behind_the_first_of_their_lines() {
         let mut unheard = Vec::new();
-        let down = |place, cause: &str| News::Down { place, cause: cause.into(), again: None, deaths: 1 };
-        let (socket, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let life = Life { number: 1, asked: AtomicU64::new(0), answered: AtomicBool::new(false) };
-        down(0, "first").add_to(&mut unheard);
-        down(1, "another").add_to(&mut unheard);
-        News::Up { place: 0, line: Line::new(socket.into(), Limits::default()), life: Arc::new(life) }
-            .add_to(&mut unheard);
-        down(0, "second").add_to(&mut unheard);
+        let mut open = Vec::new();
+        let mut up = |unheard: &mut Vec<News>| {
+            let (socket, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            open.push(theirs);
+            let line = Line::new(socket.into(), Limits::default());
+            News::Up { place: 0, line, life: Arc::new(Life::of(1)) }.add_to(unheard);
+        };
+        let down = |place, cause: &str, unheard: &mut Vec<News>| {
+            News::Down { place, cause: cause.into(), again: None, deaths: 1 }.add_to(unheard);
+        };
+        up(&mut unheard);
+        down(0, "first", &mut unheard);
+        down(1, "another", &mut unheard);
+        for _ in 0..3 {
+            up(&mut unheard);
+            down(0, "last", &mut unheard);
+        }
         let told = unheard.iter().map(|news| match news {
             News::Down { place, cause, deaths, .. } => (*place, &**cause, *deaths),
-            _ => panic!("it is dead"),
+            _ => (0, "up", 0),
         });
-        assert_eq!(told.collect::<Vec<_>>(), [(1, "another", 1), (0, "second", 2)]);
+        assert_eq!(told.collect::<Vec<_>>(), [(0, "up", 0), (1, "another", 1), (0, "last", 4)]);
     }
 }

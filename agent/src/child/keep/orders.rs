@@ -24,6 +24,13 @@ pub(super) enum Order {
     Close,
 }
 
+impl Order {
+    /// Whether it is the end of a child.
+    pub(super) fn ends_a_life(&self) -> bool {
+        matches!(self, Order::Leave(_) | Order::Kill { .. })
+    }
+}
+
 /// How orders reach the keeper: cheap to clone, never waits.
 #[derive(Clone)]
 pub struct Orders {

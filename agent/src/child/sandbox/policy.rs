@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plugin_api::host_side::manifest::{NETLINK, Read, ReadKind};
+use plugin_api::host_side::manifest::{NETLINK, Read, ReadKind, ungranted};
 use plugin_api::host_side::options::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -79,20 +79,12 @@ impl Policy {
             descriptors: terms.descriptors,
             required: terms.required,
             without: terms.without,
-            refused: Vec::new(),
+            refused: ungranted(terms.reads, terms.options, terms.grants, terms.bundled),
         };
-        for read in terms.grants.iter().flat_map(|read| resolved(read, terms.options)) {
-            policy.grant(&read);
-        }
-        for declared in terms.reads {
-            let free = terms.bundled || declared.kind == ReadKind::Path || by_operator(declared, terms.options);
-            for read in resolved(declared, terms.options) {
-                let granted = if free { policy.grant(&read) } else { policy.grants(&read) };
-                if !granted && !policy.refused.contains(&read) {
-                    policy.refused.push(read);
-                }
-            }
-        }
+        let asked = terms.reads.iter().flat_map(|read| read.with(terms.options));
+        let is_free = |read: &Read| !policy.refused.contains(read) && !terms.grants.contains(read);
+        let free: Vec<Read> = asked.filter(is_free).collect();
+        terms.grants.iter().chain(&free).for_each(|read| policy.grant(read));
         policy.add_roots();
         policy
     }
@@ -115,55 +107,35 @@ impl Policy {
         self.memory
     }
 
-    /// Adds it; false where it means nothing: a port that is no number, a netlink family or capability that does not exist.
-    fn grant(&mut self, read: &Read) -> bool {
+    /// Adds it. The grammar of `reads` and `grant` leaves nothing that means nothing.
+    fn grant(&mut self, read: &Read) {
         let target = read.target.as_str();
         match read.kind {
             ReadKind::Path => self.grant_path(target),
-            ReadKind::Unix => absolute(&mut self.sockets, target.strip_prefix("unix://").unwrap_or(target)),
-            ReadKind::Device => absolute(&mut self.devices, target),
-            ReadKind::Exec => absolute(&mut self.programs, target),
-            ReadKind::Tcp => port(target).is_some_and(|port| {
-                self.ports.push(port);
-                true
-            }),
-            ReadKind::Netlink => netlink(target).is_some_and(|protocol| {
-                self.netlink.push(protocol);
-                true
-            }),
-            ReadKind::Capability => rights::bit(target).is_some_and(|bit| {
-                self.capabilities |= bit;
-                true
-            }),
-        }
-    }
-
-    /// Whether what is granted so far has it in it.
-    fn grants(&self, read: &Read) -> bool {
-        let target = read.target.as_str();
-        let beneath = |paths: &[PathBuf]| paths.iter().any(|path| Path::new(target).starts_with(path));
-        match read.kind {
-            ReadKind::Path => beneath(&self.paths),
-            ReadKind::Unix => beneath(&self.sockets),
-            ReadKind::Device => beneath(&self.devices),
-            ReadKind::Exec => beneath(&self.programs),
-            ReadKind::Tcp => port(target).is_some_and(|port| self.ports.contains(&port)),
-            ReadKind::Netlink => netlink(target).is_some_and(|protocol| self.netlink.contains(&protocol)),
-            ReadKind::Capability => rights::bit(target).is_some_and(|bit| self.capabilities & bit != 0),
+            ReadKind::Unix => self.sockets.push(target.strip_prefix("unix://").unwrap_or(target).into()),
+            ReadKind::Device => self.devices.push(target.into()),
+            ReadKind::Exec => self.programs.push(target.into()),
+            ReadKind::Tcp => self.ports.extend(target.parse::<u16>()),
+            ReadKind::Netlink => {
+                let family = NETLINK.iter().find(|(name, _)| *name == target);
+                self.netlink.extend(family.map(|(_, protocol)| u32::from(*protocol)));
+            }
+            ReadKind::Capability => self.capabilities |= rights::bit(target).unwrap_or(0),
         }
     }
 
     /// Under the host's root; where that is foreign also as it is written, since an option may name a file of the agent's own system.
-    fn grant_path(&mut self, target: &str) -> bool {
-        let Some(relative) = target.strip_prefix('/') else {
+    fn grant_path(&mut self, target: &str) {
+        match target.strip_prefix('/') {
+            Some(relative) => {
+                self.paths.push(self.host_root.join(relative));
+                if self.foreign() {
+                    self.paths.push(PathBuf::from(target));
+                }
+            }
             // Only an option's value can be relative; it is read from the folder that the agent and its children are in.
-            return std::path::absolute(target).map(|path| self.paths.push(path)).is_ok();
-        };
-        self.paths.push(self.host_root.join(relative));
-        if self.foreign() {
-            self.paths.push(PathBuf::from(target));
+            None => self.paths.extend(std::path::absolute(target)),
         }
-        true
     }
 
     /// Adds what cannot be granted in parts: the foreign root's `proc` and `sys`, and the entrances of `/sys`.
@@ -195,37 +167,6 @@ impl Policy {
     pub(super) fn has_capability(&self, name: &str) -> bool {
         rights::bit(name).is_some_and(|bit| self.capabilities & bit != 0)
     }
-}
-
-/// The entry with the options' values in it, one for each value of a list.
-fn resolved(read: &Read, options: &Settings) -> Vec<Read> {
-    read.targets(options).into_iter().map(|target| Read { kind: read.kind, target }).collect()
-}
-
-/// Whether it names options, and each has a value that was written and not declared.
-fn by_operator(read: &Read, options: &Settings) -> bool {
-    let mut names = read.target.split("${options.").skip(1).filter_map(|rest| rest.split_once('}')).peekable();
-    let written = |name: &str| options.list.iter().any(|setting| setting.name == name && setting.origin.is_some());
-    names.peek().is_some() && names.all(|(name, _)| written(name))
-}
-
-fn absolute(paths: &mut Vec<PathBuf>, target: &str) -> bool {
-    if target.starts_with('/') {
-        paths.push(PathBuf::from(target));
-    }
-    target.starts_with('/')
-}
-
-/// `3493`, or the end of an address: `ups@host:3493`, `[::1]:3493`, `http://host:8080/status`.
-fn port(target: &str) -> Option<u16> {
-    let address = target.split_once("://").map_or(target, |(_scheme, rest)| rest);
-    let address = address.split_once('/').map_or(address, |(before, _path)| before);
-    let number = address.rsplit_once(':').map_or(address, |(_host, number)| number);
-    number.parse().ok().filter(|port| *port != 0)
-}
-
-fn netlink(family: &str) -> Option<u32> {
-    NETLINK.iter().find(|(name, _)| *name == family).map(|(_, protocol)| u32::from(*protocol))
 }
 
 #[cfg(test)]

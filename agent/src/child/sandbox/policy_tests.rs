@@ -100,32 +100,18 @@ fn address_that_the_operator_wrote_is_granted_and_a_default_is_not() {
 }
 
 #[test]
+fn port_that_the_operator_wrote_as_an_option_is_granted_wherever_it_is_asked_for() {
+    let reads = [read(ReadKind::Tcp, "${options.port}"), read(ReadKind::Tcp, "3493")];
+    let policy = policy(&reads, &[], &[option("port", OptionValue::Integer(3493), true)], false, "/");
+    assert!(policy.ports.contains(&3493) && policy.refused().is_empty(), "{policy:?}");
+}
+
+#[test]
 fn entry_is_granted_by_options_only_where_all_of_them_were_written() {
     let reads = [read(ReadKind::Device, "/dev/${options.kind}${options.number}")];
     let options =
         [option("kind", OptionValue::Text("ups".to_owned()), false), option("number", OptionValue::Integer(1), true)];
     assert_eq!(policy(&reads, &[], &options, false, "/").refused(), &[read(ReadKind::Device, "/dev/ups1")]);
-}
-
-#[test]
-fn ports_are_read_from_addresses() {
-    for (target, expected) in [
-        ("3493", Some(3493)),
-        ("localhost:80", Some(80)),
-        ("[::1]:80", Some(80)),
-        ("http://host:8080/status:1", Some(8080)),
-        ("localhost", None),
-        ("0", None),
-        ("65536", None),
-    ] {
-        assert_eq!(port(target), expected, "{target}");
-    }
-}
-
-#[test]
-fn what_means_nothing_is_refused_even_where_it_is_granted() {
-    let nonsense = [read(ReadKind::Netlink, "nothing"), read(ReadKind::Capability, "flying")];
-    assert_eq!(policy(&nonsense, &nonsense, &[], true, "/").refused(), &nonsense);
 }
 
 #[test]
