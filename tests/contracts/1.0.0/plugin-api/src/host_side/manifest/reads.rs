@@ -128,10 +128,10 @@ pub fn ungranted(reads: &[Read], options: &Settings, grants: &[Read], bundled: b
     }
     let written = |name: &str| options.list.iter().any(|setting| setting.name == name && setting.origin.is_some());
     let named = |read: &Read| read.options().next().is_some() && read.options().all(written);
-    let asked = reads.iter().filter(|read| read.kind != ReadKind::Path && !named(read));
+    let by_option: Vec<Read> = reads.iter().filter(|read| named(read)).flat_map(|read| read.with(options)).collect();
     let mut left: Vec<Read> = Vec::new();
-    for read in asked.flat_map(|read| read.with(options)) {
-        if !left.contains(&read) && !grants.iter().any(|grant| grant.covers(&read)) {
+    for read in reads.iter().filter(|read| read.kind != ReadKind::Path).flat_map(|read| read.with(options)) {
+        if !left.contains(&read) && !grants.iter().chain(&by_option).any(|grant| grant.covers(&read)) {
             left.push(read);
         }
     }
