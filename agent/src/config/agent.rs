@@ -37,6 +37,16 @@ pub struct AgentSettings {
     pub runtime_dir: Option<PathBuf>,
     /// What becomes of child processes where the kernel lacks a part of the sandbox.
     pub sandbox: SandboxMode,
+    /// What of the file system is watched and taken up while the agent runs.
+    pub watch: Watch,
+    /// Where the running agent can be asked; absent where there is no runtime folder and nobody says.
+    pub control: Option<PathBuf>,
+    /// What becomes of a library that others could have changed.
+    pub trust: Trust,
+    /// Whether only what stands in `plugins.lock` is loaded.
+    pub require_lock: bool,
+    /// Where a copy of the last config that was good is kept, to start from where the new one is refused.
+    pub last_good: Option<PathBuf>,
     /// What is logged.
     pub log_level: tracing::Level,
     /// How it is logged.
@@ -59,6 +69,26 @@ pub enum SandboxMode {
     Available,
     /// None is started.
     Require,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The folders of plugins, and `conf.d`.
+    All,
+    /// `conf.d` alone.
+    ConfD,
+    /// Nothing: changes are taken up by a reload.
+    Off,
+}
+
+/// What becomes of a library that others could have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is not loaded.
+    Strict,
+    /// It is loaded, with a warning.
+    Relaxed,
 }
 
 /// How is logged.
@@ -112,6 +142,8 @@ impl AgentSettings {
     #[must_use]
     pub fn new(settings: &Settings, environment: &Environment) -> AgentSettings {
         let word = |name: &str| settings.text(name).unwrap_or_default();
+        let path = |name: &str| settings.text(name).map(PathBuf::from);
+        let runtime_dir = path("runtime_dir").or_else(|| runtime_dir(environment));
         AgentSettings {
             interval: settings.duration("interval").unwrap_or(Duration::from_secs(5)),
             hostname: settings.text("hostname").map(str::to_owned),
@@ -128,9 +160,18 @@ impl AgentSettings {
                 _ => Offset::Fixed(Duration::ZERO),
             },
             strict: settings.is_on("strict"),
-            state_dir: settings.text("state_dir").map_or_else(|| state_dir(environment), PathBuf::from),
-            runtime_dir: settings.text("runtime_dir").map(PathBuf::from).or_else(|| runtime_dir(environment)),
+            state_dir: path("state_dir").unwrap_or_else(|| state_dir(environment)),
+            control: path("control").or_else(|| Some(runtime_dir.as_ref()?.join("control.sock"))),
+            runtime_dir,
             sandbox: if word("sandbox") == "require" { SandboxMode::Require } else { SandboxMode::Available },
+            watch: match word("watch") {
+                "off" => Watch::Off,
+                "conf.d" => Watch::ConfD,
+                _ => Watch::All,
+            },
+            trust: if word("trust") == "relaxed" { Trust::Relaxed } else { Trust::Strict },
+            require_lock: settings.is_on("require_lock"),
+            last_good: path("last_good"),
             log_level: word("log.level").parse().unwrap_or(tracing::Level::INFO),
             log_format: if word("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
         }

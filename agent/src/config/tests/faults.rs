@@ -29,11 +29,7 @@ fn faults_of_syntax() {
 }
 
 #[test]
-fn keys_that_would_do_nothing_yet_are_refused_like_any_unknown_one() {
-    for key in ["control", "watch", "trust", "last_good", "require_lock"] {
-        let told = Place::new(&format!("[agent]\n{key} = \"x\"\n")).plan().unwrap_err();
-        assert!(told.starts_with(&format!("perfwatch.toml:2:1: unknown key `{key}`")), "{told}");
-    }
+fn keys_of_the_agent_table_are_unknown_in_a_collectors() {
     for key in ["watch", "sandbox", "runtime_dir", "offset", "trust"] {
         let told = Place::new(&format!("[collectors.cpu]\n{key} = \"x\"\n")).plan().unwrap_err();
         assert!(told.starts_with(&format!("perfwatch.toml:2:1: unknown key `{key}`")), "{told}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plugin_api::host_side::frame::Limits;
 use plugin_api::host_side::manifest::Allowance;
 
-use super::super::agent::SandboxMode;
+use super::super::agent::{SandboxMode, Trust, Watch};
 use super::super::plan::{CollectorPlan, Format, Isolation, SinkKind};
 use super::*;
 
@@ -195,4 +195,22 @@ fn faulty_grant_in_a_drop_in_leaves_that_file_out() {
 fn sandbox_and_runtime_folder_are_as_they_are_written() {
     let agent = plan("[agent]\nsandbox = \"require\"\nruntime_dir = \"/r\"\n").agent;
     assert_eq!((agent.sandbox, agent.runtime_dir.as_deref()), (SandboxMode::Require, Some(path("/r"))));
+}
+
+#[test]
+fn control_socket_lies_in_the_runtime_folder_unless_a_path_is_written() {
+    let control = |text| plan(text).agent.control;
+    assert_eq!(control("[agent]\nruntime_dir = \"/r\"\n").as_deref(), Some(path("/r/control.sock")));
+    assert_eq!(control("[agent]\nruntime_dir = \"/r\"\ncontrol = \"/c\"\n").as_deref(), Some(path("/c")));
+    assert_eq!(control(""), None);
+}
+
+#[test]
+fn what_is_watched_trusted_and_kept_is_as_it_is_written() {
+    let agent =
+        plan("[agent]\nwatch = \"conf.d\"\ntrust = \"relaxed\"\nrequire_lock = true\nlast_good = \"/l\"\n").agent;
+    assert_eq!((agent.watch, agent.trust, agent.require_lock), (Watch::ConfD, Trust::Relaxed, true));
+    assert_eq!(agent.last_good.as_deref(), Some(path("/l")));
+    let agent = plan("[agent]\nwatch = \"off\"\n").agent;
+    assert_eq!((agent.watch, agent.trust, agent.require_lock), (Watch::Off, Trust::Strict, false));
 }
