@@ -16,7 +16,7 @@ use crate::schedule::far::Answers;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::member::Recruit;
 use crate::schedule::tick::Schedule;
-use crate::sink::worker::Worker;
+use crate::sink::Sinks;
 use crate::snapshot::aggregate::Aggregator;
 use crate::snapshot::{Identity, Snapshot};
 
@@ -36,7 +36,7 @@ pub struct Parts {
     /// Where it takes down whom it calls.
     pub slots: Slots,
     /// Its sinks, at work.
-    pub sinks: Vec<Worker>,
+    pub sinks: Sinks,
     /// Where snapshots go besides the sinks.
     pub streams: Vec<Feed>,
     /// It ends after so many snapshots; none for no end.
@@ -50,7 +50,7 @@ pub struct Agent {
     keeper: Option<Keeper>,
     calls: Calls,
     stop: Stop,
-    sinks: Vec<Worker>,
+    sinks: Sinks,
     /// Told when nobody reads a sink any more, or nothing is collected any more.
     closed: Arc<Notify>,
 }
@@ -80,13 +80,10 @@ impl Agent {
     /// Threads or timers have run out.
     pub fn start(parts: Parts, closed: Arc<Notify>) -> io::Result<Agent> {
         let (clock, stop) = SystemClock::new()?;
-        let queues: Vec<_> = parts.sinks.iter().map(|sink| Queues(Arc::clone(&sink.queue))).collect();
         let streams = parts.streams;
-        let end = Ends(Arc::clone(&closed));
+        let end = Ends { sinks: parts.sinks.clone(), closed: Arc::clone(&closed) };
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| {
-            // Moved in, so that it goes with the schedule.
-            let _ = &end;
-            queues.iter().for_each(|queue| queue.0.push(Arc::clone(snapshot)));
+            end.sinks.push(snapshot);
             streams.iter().for_each(|stream| stream.push(snapshot));
         });
         let aggregator = Aggregator::new(Arc::new(parts.identity));
@@ -120,7 +117,7 @@ impl Agent {
 
     /// Has the sinks reopen what they write to.
     pub fn reopen(&self) {
-        self.sinks.iter().for_each(|sink| sink.queue.reopen());
+        self.sinks.reopen();
     }
 
     /// Ends it: the tick that is going on, then what waits in the queues, [`SHUTDOWN`] in all.
@@ -137,11 +134,11 @@ impl Agent {
         }
         // A call that is still out at a clean end is no death.
         self.calls.forget();
-        self.sinks.iter().for_each(|sink| sink.queue.close());
+        self.sinks.close();
         let mut ending = Ending { stuck, ..Ending::default() };
-        for sink in &self.sinks {
+        for (sink, has_ended) in self.sinks.end(until) {
             let name = Arc::clone(&sink.name);
-            if !sink.wait(left()) {
+            if !has_ended {
                 ending.unwritten.push((name, sink.queue.standing().depth));
             } else if sink.queue.untold() > 0 {
                 ending.untold.push((name, sink.queue.untold()));
@@ -174,21 +171,17 @@ impl Drop for Agent {
     }
 }
 
-/// The queue of a sink, closed with the schedule.
-struct Queues(Arc<crate::sink::queue::Queue>);
-
-impl Drop for Queues {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+/// Goes with the schedule: closes the sinks, and tells that nothing is collected any more, whatever it was that ended
+/// the collection.
+struct Ends {
+    sinks: Sinks,
+    closed: Arc<Notify>,
 }
-
-/// Tells that nothing is collected any more, whatever it was that ended the collection.
-struct Ends(Arc<Notify>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.0.notify_one();
+        self.sinks.close();
+        self.closed.notify_one();
     }
 }
 
@@ -236,12 +229,13 @@ mod tests {
     use super::*;
     use crate::assemble::{Timing, own};
     use crate::own::Sources;
+    use crate::sink::worker::Worker;
     use crate::sink::{Sink, SinkError};
 
     /// An agent of its own section alone, which ends after one snapshot.
-    fn once(sinks: Vec<Worker>) -> Agent {
+    fn once(sinks: Sinks) -> Agent {
         let (ledger, closed) = (Arc::new(Ledger::default()), Arc::new(Notify::new()));
-        let sources = Sources { ledger: Arc::clone(&ledger), sinks: Vec::new() };
+        let sources = Sources { ledger: Arc::clone(&ledger), sinks: sinks.clone() };
         let second = Duration::from_secs(1);
         let timing = Timing { interval: second, offset: Duration::ZERO, timeout: second };
         let recruits = vec![own(timing, sources, std::path::Path::new("/"))];
@@ -262,7 +256,7 @@ mod tests {
 
     #[test]
     fn agent_whose_collection_has_ended_by_itself_is_not_waited_for() {
-        assert!(once(Vec::new()).stop().is_clean());
+        assert!(once(Sinks::default()).stop().is_clean());
     }
 
     /// A sink on a full disk.
@@ -276,8 +270,10 @@ mod tests {
 
     #[test]
     fn end_tells_of_what_was_lost_last_and_no_line_tells_of() {
-        let sink = Worker::start("full".into(), Box::new(Full), Box::new(|| ())).unwrap();
-        let ending = once(vec![sink]).stop();
+        let sink = Worker::start("full".into(), "file", Box::new(Full), Box::new(|| ())).unwrap();
+        let sinks = Sinks::default();
+        sinks.change(&[], vec![sink]);
+        let ending = once(sinks).stop();
         assert_eq!(ending.untold, [("full".into(), 1)]);
         assert!(!ending.is_clean());
     }

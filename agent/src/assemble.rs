@@ -192,7 +192,8 @@ mod tests {
         std::fs::write(host.path().join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
         let timing =
             Timing { interval: Duration::from_secs(10), offset: Duration::ZERO, timeout: Duration::from_secs(1) };
-        let recruit = own(timing, Sources { ledger: Arc::default(), sinks: Vec::new() }, host.path());
+        let recruit =
+            own(timing, Sources { ledger: Arc::default(), sinks: crate::sink::Sinks::default() }, host.path());
         let Ok(Home::Agent(mut maker)) = recruit.home else { panic!("it runs in the agent") };
         let mut instance = maker().map_err(|failure| failure.message).unwrap();
         let mut frame = Frame::new(Limits::default());

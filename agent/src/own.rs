@@ -9,7 +9,7 @@ use plugin_api::{Collector, ColumnId, Error, Host, ProcFile, Recorder, ScalarId,
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::schedule::ledger::{Books, Entry, Ledger};
-use crate::sink::queue::Queue;
+use crate::sink::Sinks;
 
 /// The manifest.
 pub const MANIFEST: &str = include_str!("own.toml");
@@ -23,8 +23,8 @@ const FORMAT: &str = "1.0";
 pub struct Sources {
     /// The books of the collectors.
     pub ledger: Arc<Ledger>,
-    /// The queues of the sinks, by name.
-    pub sinks: Vec<(Arc<str>, Arc<Queue>)>,
+    /// The sinks.
+    pub sinks: Sinks,
 }
 
 /// A figure of a collector's books.
@@ -158,13 +158,15 @@ impl Collector for Own {
                 row.set(*column, of(entry));
             }
         }
-        for (name, queue) in &self.sources.sinks {
-            let standing = queue.standing();
-            let mut row = out.row(ids.sinks, &**name);
-            row.set(ids.depth, standing.depth);
-            row.set(ids.written, standing.written);
-            row.set(ids.lost, standing.lost);
-        }
+        self.sources.sinks.with(|sinks| {
+            for sink in sinks {
+                let standing = sink.queue.standing();
+                let mut row = out.row(ids.sinks, &*sink.name);
+                row.set(ids.depth, standing.depth);
+                row.set(ids.written, standing.written);
+                row.set(ids.lost, standing.lost);
+            }
+        });
         Ok(())
     }
 }

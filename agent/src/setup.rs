@@ -10,7 +10,6 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plugin_api::host_side::options::Settings;
@@ -32,11 +31,11 @@ use crate::plugin::trust::Authority;
 use crate::record::Slots;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::member::Recruit;
-use crate::sink::Sink;
 use crate::sink::encode::json::Json;
 use crate::sink::file::{self, FileSettings, FileSink};
 use crate::sink::stdout::{self, Stdout};
 use crate::sink::worker::Worker;
+use crate::sink::{Sink, Sinks};
 use crate::snapshot::{Identity, Schema};
 
 /// How often the agent reads itself.
@@ -266,11 +265,11 @@ impl Setup {
     }
 
     /// The `agent` section, which reads the books and the queues of these sinks.
-    pub fn own(&self, ledger: &Arc<Ledger>, sinks: &[Worker], timing: &dyn Fn(Timing) -> Timing) -> Recruit {
+    pub fn own(&self, ledger: &Arc<Ledger>, sinks: &Sinks, timing: &dyn Fn(Timing) -> Timing) -> Recruit {
         let timeout = Duration::from_secs(1);
         let timing = timing(Timing { interval: OWN_INTERVAL, offset: self.offset(), timeout });
-        let sinks = sinks.iter().map(|sink| (Arc::clone(&sink.name), Arc::clone(&sink.queue))).collect();
-        assemble::own(timing, Sources { ledger: Arc::clone(ledger), sinks }, &self.plan.agent.host_root)
+        let sources = Sources { ledger: Arc::clone(ledger), sinks: sinks.clone() };
+        assemble::own(timing, sources, &self.plan.agent.host_root)
     }
 
     fn offset(&self) -> Duration {
@@ -283,28 +282,22 @@ impl Setup {
     ///
     /// # Errors
     /// One cannot be opened, or none is left.
-    pub fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Vec<Worker>, SetupError> {
-        let mut opened: Vec<(&str, Box<dyn Sink>)> = Vec::new();
-        for sink in &self.plan.sinks {
-            match &sink.kind {
-                Ok(kind) => opened.extend(open(sink, *kind, output)?.map(|open| (&*sink.name, open))),
-                Err(why) => tracing::error!(sink = sink.name, "{why}"),
+    pub fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Sinks, SetupError> {
+        let mut opened: Vec<(&SinkPlan, Box<dyn Sink>)> = Vec::new();
+        for plan in &self.plan.sinks {
+            match &plan.kind {
+                Ok(_) => opened.extend(open(plan, output)?.map(|open| (plan, open))),
+                Err(why) => tracing::error!(sink = plan.name, "{why}"),
             }
         }
-        let left = Arc::new(AtomicUsize::new(opened.len()));
         if opened.is_empty() && output.is_some() {
             return Err(SetupError::NoSink);
         }
-        let start = |(name, sink): (&str, Box<dyn Sink>)| {
-            let (closed, left) = (Arc::clone(closed), Arc::clone(&left));
-            let on_closed = Box::new(move || {
-                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    closed.notify_one();
-                }
-            });
-            Worker::start(name.into(), sink, on_closed).map_err(|cause| SetupError::System("start a thread", cause))
-        };
-        opened.into_iter().map(start).collect()
+        let sinks = Sinks::new(Arc::clone(closed));
+        let workers = opened.into_iter().map(|(plan, sink)| start_sink(plan, sink, &sinks));
+        let workers = workers.collect::<Result<_, _>>()?;
+        sinks.change(&[], workers);
+        Ok(sinks)
     }
 
     /// Who the snapshots are of.
@@ -359,10 +352,18 @@ fn sink_check(kind: SinkKind, settings: &Settings) -> Result<(), (String, String
     }
 }
 
-fn open(sink: &SinkPlan, kind: SinkKind, output: Option<&File>) -> Result<Option<Box<dyn Sink>>, SetupError> {
+/// Puts an open sink to work.
+pub(crate) fn start_sink(plan: &SinkPlan, sink: Box<dyn Sink>, sinks: &Sinks) -> Result<Worker, SetupError> {
+    Worker::start(plan.name.as_str().into(), plan.word(), sink, sinks.on_closed())
+        .map_err(|cause| SetupError::System("start a thread", cause))
+}
+
+/// Opens a sink; none where it is passed over, as nobody's standard output is given.
+pub(crate) fn open(sink: &SinkPlan, output: Option<&File>) -> Result<Option<Box<dyn Sink>>, SetupError> {
     let failed = |cause| SetupError::Sink { name: sink.name.clone(), cause };
-    match kind {
-        SinkKind::Stdout(format) => {
+    match &sink.kind {
+        Err(_) => Ok(None),
+        Ok(SinkKind::Stdout(format)) => {
             let Some(output) = output else { return Ok(None) };
             let output = output.try_clone().map_err(|cause| failed(cause.into()))?;
             let format = match format {
@@ -372,7 +373,7 @@ fn open(sink: &SinkPlan, kind: SinkKind, output: Option<&File>) -> Result<Option
             };
             Ok(Some(Box::new(Stdout::new(output, format))))
         }
-        SinkKind::File => {
+        Ok(SinkKind::File) => {
             let settings = file_settings(&sink.settings).map_err(|cause| failed(cause.into()))?;
             Ok(Some(Box::new(FileSink::open(settings).map_err(|cause| failed(cause.into()))?)))
         }

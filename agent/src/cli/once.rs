@@ -15,7 +15,7 @@ use crate::schedule::{INTERVALS, clock};
 use crate::setup::{Setup, SetupError};
 use crate::sink::encode::json::Json;
 use crate::sink::stdout::{Format, Stdout};
-use crate::sink::{Sink as _, SinkError};
+use crate::sink::{Sink as _, SinkError, Sinks};
 use crate::snapshot::Snapshot;
 use crate::stdio;
 
@@ -63,17 +63,11 @@ fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupE
     let timing = |timing: Timing| Timing { interval: window, offset, timeout: timing.timeout.min(window) };
     let ledger = Arc::new(Ledger::default());
     let (mut recruits, slots) = setup.recruits(&timing)?;
-    recruits.push(setup.own(&ledger, &[], &timing));
+    let sinks = Sinks::default();
+    recruits.push(setup.own(&ledger, &sinks, &timing));
     let (feed, mut snapshots) = Snapshots::channel();
-    let parts = Parts {
-        identity: setup.identity()?,
-        ledger,
-        recruits,
-        slots,
-        sinks: vec![],
-        streams: vec![feed],
-        snapshots: Some(2),
-    };
+    let parts =
+        Parts { identity: setup.identity()?, ledger, recruits, slots, sinks, streams: vec![feed], snapshots: Some(2) };
     let system = |cause| SetupError::System("start the collection", cause);
     let agent = Agent::start(parts, Arc::new(Notify::new())).map_err(system)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(system)?;

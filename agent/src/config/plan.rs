@@ -171,6 +171,18 @@ pub struct SinkPlan {
     pub settings: Settings,
 }
 
+impl SinkPlan {
+    /// Its type, in the word of a config.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.kind {
+            Ok(SinkKind::Stdout(_)) => "stdout",
+            Ok(SinkKind::File) => "file",
+            Err(_) => "none",
+        }
+    }
+}
+
 /// What a sink is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {

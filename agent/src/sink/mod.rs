@@ -7,8 +7,11 @@
 pub mod encode;
 pub mod file;
 pub mod queue;
+pub mod running;
 pub mod stdout;
 pub mod worker;
+
+pub use running::Sinks;
 
 use crate::snapshot::Snapshot;
 

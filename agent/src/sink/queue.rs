@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::QUEUE_SNAPSHOTS;
+use super::worker::Replacement;
 use crate::snapshot::Snapshot;
 
 /// The queue of one sink.
@@ -20,8 +21,12 @@ struct Inner {
     gap: u64,
     lost: u64,
     written: u64,
+    /// Why the last one was not written; none where it was.
+    trouble: Option<String>,
     reopen: bool,
+    replacement: Option<Replacement>,
     closed: bool,
+    abandoned: bool,
 }
 
 /// What a worker is to do next.
@@ -31,6 +36,8 @@ pub enum Next {
     Snapshot(Arc<Snapshot>, u64),
     /// Reopen what is written to.
     Reopen,
+    /// Write to something else.
+    Replace(Replacement),
     /// End.
     Closed,
 }
@@ -53,8 +60,11 @@ impl Default for Queue {
             gap: 0,
             lost: 0,
             written: 0,
+            trouble: None,
             reopen: false,
+            replacement: None,
             closed: false,
+            abandoned: false,
         };
         Queue { inner: Mutex::new(inner), changed: Condvar::new() }
     }
@@ -82,6 +92,18 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Asks the worker to write to something else, before it writes what waits. One that was asked for before and not
+    /// taken up is dropped, and whoever waits for it hears that.
+    pub fn replace(&self, replacement: Replacement) {
+        self.lock().replacement = Some(replacement);
+        self.changed.notify_one();
+    }
+
+    /// Takes that back; false where the worker is at it.
+    pub fn take_back(&self) -> bool {
+        self.lock().replacement.take().is_some()
+    }
+
     /// Nothing more will come.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -91,10 +113,15 @@ impl Queue {
     /// Nobody reads the sink any more: what waits is let go of, and nothing more is taken in.
     pub fn abandon(&self) {
         let mut inner = self.lock();
-        inner.closed = true;
+        (inner.closed, inner.abandoned) = (true, true);
         inner.waiting.clear();
         // There is nobody to be told.
         inner.gap = 0;
+    }
+
+    /// Whether nobody reads the sink any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
     }
 
     /// Waits for something to do. What is in the queue comes before its end.
@@ -104,6 +131,9 @@ impl Queue {
             if inner.reopen {
                 inner.reopen = false;
                 return Next::Reopen;
+            }
+            if let Some(replacement) = inner.replacement.take() {
+                return Next::Replace(replacement);
             }
             if let Some(snapshot) = inner.waiting.pop_front() {
                 return Next::Snapshot(snapshot, std::mem::take(&mut inner.gap));
@@ -117,14 +147,22 @@ impl Queue {
 
     /// A snapshot was written.
     pub fn wrote(&self) {
-        self.lock().written += 1;
+        let mut inner = self.lock();
+        inner.written += 1;
+        inner.trouble = None;
     }
 
     /// A snapshot was not written: it, and the gap it was to tell of, are told of in the next.
-    pub fn lost(&self, gap: u64) {
+    pub fn lost(&self, gap: u64, why: String) {
         let mut inner = self.lock();
         inner.gap += gap + 1;
         inner.lost += 1;
+        inner.trouble = Some(why);
+    }
+
+    /// Why the last snapshot was not written; none where it was.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
     }
 
     /// How many were lost without a later line that tells of them.
@@ -172,7 +210,7 @@ mod tests {
         // It is not written, and one more is pushed out while it is tried.
         queue.push(snapshot(1000));
         queue.push(snapshot(1001));
-        queue.lost(gap);
+        queue.lost(gap, "the disk is full".into());
         assert_eq!(queue.untold(), 5);
         assert_eq!(take(&queue), (6, 5));
         assert_eq!(queue.untold(), 0);

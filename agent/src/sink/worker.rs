@@ -1,8 +1,10 @@
-//! The thread of one sink: takes from its queue, hands to the sink, counts and says what was lost.
+//! The thread of one sink: takes from its queue, hands to the sink, counts and says what was lost. What the sink writes to can
+//! be replaced under it: the queue stays, so that no snapshot is lost over that.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use super::{Sink, SinkError};
 pub struct Worker {
     /// The configured name.
     pub name: Arc<str>,
+    /// What kind it is, in the word of the configuration.
+    pub kind: &'static str,
     /// What it takes from.
     pub queue: Arc<Queue>,
     ended: Receiver<()>,
@@ -22,12 +26,30 @@ pub struct Worker {
 /// What a worker does when nobody reads its sink any more.
 pub type OnClosed = Box<dyn FnOnce() + Send>;
 
+/// Opens a sink, in the thread that will write to it.
+pub type Opener = Box<dyn FnOnce() -> Result<Box<dyn Sink>, Box<dyn Error + Send + Sync>> + Send>;
+
+/// What a worker is to write to instead. The old sink is finished first: both may be of one file, which has one writer.
+pub struct Replacement {
+    /// The new one.
+    pub open: Opener,
+    /// The old one, where the new one cannot be opened.
+    pub back: Opener,
+    done: SyncSender<Result<(), String>>,
+}
+
+impl std::fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Replacement")
+    }
+}
+
 impl Worker {
     /// Starts the thread of a sink.
     ///
     /// # Errors
     /// No thread is to be had.
-    pub fn start(name: Arc<str>, sink: Box<dyn Sink>, on_closed: OnClosed) -> io::Result<Worker> {
+    pub fn start(name: Arc<str>, kind: &'static str, sink: Box<dyn Sink>, on_closed: OnClosed) -> io::Result<Worker> {
         let queue = Arc::new(Queue::default());
         let (end, ended) = sync_channel(1);
         let (mine, called) = (Arc::clone(&queue), Arc::clone(&name));
@@ -35,12 +57,61 @@ impl Worker {
         thread::Builder::new()
             .name(format!("sink {name}"))
             .spawn(move || work(&called, &mine, sink, on_closed, &end))?;
-        Ok(Worker { name, queue, ended })
+        Ok(Worker { name, kind, queue, ended })
     }
 
     /// Waits until the worker has written what its queue held and ended, `patience` at most; false where it has not.
     pub fn wait(&self, patience: Duration) -> bool {
         self.ended.recv_timeout(patience).is_ok()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+}
+
+/// Has the worker of this queue write to what `open` gives, and waits for that, `patience` at most. Where that cannot be opened,
+/// it goes on with what `back` gives.
+///
+/// # Errors
+/// It could not be opened, or the worker is busy with a write that takes longer: then nothing has changed.
+pub fn replace(queue: &Queue, open: Opener, back: Opener, patience: Duration) -> Result<(), String> {
+    let (done, replaced) = sync_channel(1);
+    queue.replace(Replacement { open, back, done });
+    match replaced.recv_timeout(patience) {
+        Ok(replaced) => replaced,
+        Err(RecvTimeoutError::Timeout) if queue.take_back() => {
+            Err(format!("it has been busy with a write for {patience:.0?}, and was left as it is"))
+        }
+        // It is at it: an open that hangs is given as long again.
+        Err(RecvTimeoutError::Timeout) => replaced
+            .recv_timeout(patience)
+            .unwrap_or_else(|_| Err(format!("opening it has taken longer than {:.0?}", 2 * patience))),
+        Err(RecvTimeoutError::Disconnected) => Err("it has ended".into()),
+    }
+}
+
+/// In the place of a sink that could not be opened again: each snapshot is lost and counted, and says why.
+struct Lost(String);
+
+impl Sink for Lost {
+    fn accept(&mut self, _: &crate::snapshot::Snapshot, _: u64) -> Result<(), SinkError> {
+        Err(SinkError::Failed(io::Error::other(self.0.clone())))
+    }
+}
+
+impl Replacement {
+    fn carry_out(self, sink: &mut Box<dyn Sink>) {
+        sink.finish();
+        // Nothing is written to it any more: what it holds, a lock, must be free for the one that follows.
+        *sink = Box::new(Lost("it is being replaced".into()));
+        let opened = (self.open)().map(|new| *sink = new).map_err(|cause| crate::assemble::chain(&*cause));
+        if opened.is_err() {
+            *sink = (self.back)().unwrap_or_else(|cause| Box::new(Lost(crate::assemble::chain(&*cause))));
+        }
+        // Nobody may be waiting any more.
+        let _ = self.done.try_send(opened);
     }
 }
 
@@ -61,7 +132,7 @@ fn work(name: &str, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed,
                     break;
                 }
                 Err(SinkError::Failed(cause)) => {
-                    queue.lost(gap);
+                    queue.lost(gap, cause.to_string());
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
                             sink = name,
@@ -71,10 +142,68 @@ fn work(name: &str, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed,
                 }
             },
             Next::Reopen => sink.reopen(),
+            Next::Replace(replacement) => replacement.carry_out(&mut sink),
             Next::Closed => break,
         }
     }
     sink.finish();
     // Nobody may be waiting any more.
     let _ = end.try_send(());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::snapshot::{Identity, Snapshot, Wall};
+
+    /// Writes sequence numbers under its own name.
+    struct Names(&'static str, Arc<Mutex<Vec<(&'static str, u64)>>>);
+
+    impl Sink for Names {
+        fn accept(&mut self, snapshot: &Snapshot, _: u64) -> Result<(), SinkError> {
+            self.1.lock().unwrap().push((self.0, snapshot.sequence));
+            Ok(())
+        }
+    }
+
+    fn snapshot(sequence: u64) -> Arc<Snapshot> {
+        let identity = Arc::new(Identity { host: None, run: String::new(), labels: Vec::new() });
+        Arc::new(Snapshot { timestamp: Wall(0), sequence, identity, sections: Vec::new(), events: Vec::new() })
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn replaced_sink_loses_nothing_and_one_that_cannot_be_opened_changes_nothing() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let named = |name| {
+            let written = Arc::clone(&written);
+            Box::new(move || Ok(Box::new(Names(name, written)) as Box<dyn Sink>)) as Opener
+        };
+        let sink = named("a")().unwrap();
+        let worker = Worker::start("s".into(), "file", sink, Box::new(|| ())).unwrap();
+        worker.queue.push(snapshot(0));
+        assert_eq!(replace(&worker.queue, named("b"), named("a"), PATIENCE), Ok(()));
+        worker.queue.push(snapshot(1));
+        let refused = Box::new(|| Err("no such folder".into()));
+        assert_eq!(replace(&worker.queue, refused, named("b again"), PATIENCE), Err("no such folder".into()));
+        worker.queue.push(snapshot(2));
+        worker.queue.close();
+        assert!(worker.wait(PATIENCE));
+        let written = written.lock().unwrap();
+        assert_eq!(written.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!((written[2].0, worker.queue.standing().lost), ("b again", 0));
+    }
+
+    #[test]
+    fn sink_that_is_busy_is_left_as_it_is() {
+        let queue = Queue::default();
+        let never = || Box::new(|| Err("it was opened".into())) as Opener;
+        let busy = replace(&queue, never(), never(), Duration::from_millis(1)).unwrap_err();
+        assert!(busy.contains("busy"), "{busy}");
+        queue.close();
+        assert!(matches!(queue.next(), crate::sink::queue::Next::Closed));
+    }
 }
