@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod child;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod embed;
 pub mod harmless;
 pub mod log;
