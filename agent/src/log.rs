@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use plugin_api::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 
 use crate::harmless;
 use crate::snapshot::aggregate::brief;
@@ -53,6 +56,13 @@ enum Message {
 /// The log, at work until the end of the process.
 #[derive(Clone)]
 pub struct Log {
+    lines: Lines,
+    level: reload::Handle<LevelFilter, Registry>,
+}
+
+/// Where lines wait to be written.
+#[derive(Clone)]
+pub struct Lines {
     queue: SyncSender<Message>,
     lost: Arc<AtomicU64>,
 }
@@ -62,27 +72,36 @@ pub struct Log {
 /// # Errors
 /// No thread is to be had.
 pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
-    let (queue, lines) = sync_channel(LINES_MAX);
-    let log = Log { queue, lost: Arc::default() };
-    let lost = Arc::clone(&log.lost);
-    thread::Builder::new().name("log".into()).spawn(move || write(&lines, &lost, format, &mut io::stderr()))?;
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(log.clone()).with_target(false);
+    let (queue, waiting) = sync_channel(LINES_MAX);
+    let lines = Lines { queue, lost: Arc::default() };
+    let lost = Arc::clone(&lines.lost);
+    thread::Builder::new().name("log".into()).spawn(move || write(&waiting, &lost, format, &mut io::stderr()))?;
+    let (filter, level) = reload::Layer::new(level);
+    // Below the filter: what it turns off is formatted by nobody.
+    let filtered = Registry::default().with(filter);
+    let layer = fmt::layer().with_writer(lines.clone()).with_target(false);
     // Colours would take the feature `ansi`; asking for them without it panics in a debug build.
     // Only where a log was started before, by a program that embeds the agent.
     let _ = match format {
-        Format::Text => tracing::subscriber::set_global_default(builder.with_ansi(false).finish()),
-        Format::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+        Format::Text => tracing::subscriber::set_global_default(filtered.with(layer.with_ansi(false))),
+        Format::Json => tracing::subscriber::set_global_default(filtered.with(layer.json().flatten_event(true))),
     };
-    Ok(log)
+    Ok(Log { lines, level })
 }
 
 impl Log {
+    /// What is logged from now on. What is turned off costs one atomic load where it would be said, as before.
+    pub fn set_level(&self, level: LevelFilter) {
+        // Only where another log was started before, which has a level of its own.
+        let _ = self.level.reload(level);
+    }
+
     /// Waits until what was logged is written, a moment at most.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
         let until = Instant::now() + FLUSH;
         let mut flush = Message::Flush(done);
-        while let Err(TrySendError::Full(back)) = self.queue.try_send(flush) {
+        while let Err(TrySendError::Full(back)) = self.lines.queue.try_send(flush) {
             if Instant::now() >= until {
                 return;
             }
@@ -115,17 +134,17 @@ fn write(lines: &Receiver<Message>, lost: &AtomicU64, format: Format, output: &m
     }
 }
 
-impl<'log> MakeWriter<'log> for Log {
+impl<'log> MakeWriter<'log> for Lines {
     type Writer = Line<'log>;
 
     fn make_writer(&'log self) -> Line<'log> {
-        Line { log: self, bytes: Vec::new() }
+        Line { lines: self, bytes: Vec::new() }
     }
 }
 
 /// One line, being formatted.
 pub struct Line<'log> {
-    log: &'log Log,
+    lines: &'log Lines,
     bytes: Vec<u8>,
 }
 
@@ -143,8 +162,8 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         let line = Message::Line(std::mem::take(&mut self.bytes));
-        if let Err(TrySendError::Full(_)) = self.log.queue.try_send(line) {
-            self.log.lost.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(_)) = self.lines.queue.try_send(line) {
+            self.lines.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -156,25 +175,25 @@ mod tests {
     #[test]
     fn logger_never_waits_for_whoever_reads_the_log() {
         let (queue, unread) = sync_channel(LINES_MAX);
-        let log = Log { queue, lost: Arc::default() };
+        let lines = Lines { queue, lost: Arc::default() };
         for _ in 0..LINES_MAX + 3 {
-            log.make_writer().write_all(b"line\n").unwrap();
+            lines.make_writer().write_all(b"line\n").unwrap();
         }
-        assert_eq!(log.lost.load(Ordering::Relaxed), 3);
+        assert_eq!(lines.lost.load(Ordering::Relaxed), 3);
         drop(unread);
     }
 
     #[test]
     fn lines_of_a_full_queue_are_written_before_the_end() {
-        let (queue, lines) = sync_channel(LINES_MAX);
-        let log = Log { queue, lost: Arc::default() };
+        let (queue, waiting) = sync_channel(LINES_MAX);
+        let log = Log { lines: Lines { queue, lost: Arc::default() }, level: reload::Layer::new(LevelFilter::INFO).1 };
         for _ in 0..LINES_MAX + 3 {
-            log.make_writer().write_all(b"{}\n").unwrap();
+            log.lines.make_writer().write_all(b"{}\n").unwrap();
         }
-        let lost = Arc::clone(&log.lost);
+        let lost = Arc::clone(&log.lines.lost);
         let written = thread::spawn(move || {
             let mut written = Vec::new();
-            write(&lines, &lost, Format::Json, &mut written);
+            write(&waiting, &lost, Format::Json, &mut written);
             String::from_utf8(written).unwrap()
         });
         log.flush();
@@ -183,5 +202,21 @@ mod tests {
         let values: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(values.len(), LINES_MAX + 1);
         assert_eq!(values[1]["message"], "3 lines of the log found no room and were lost");
+    }
+
+    /// The one test of this program that starts a log: there is one for all of a process.
+    #[test]
+    fn level_that_is_set_holds_at_once_and_what_it_turns_off_is_not_asked_about() {
+        let log = start(LevelFilter::WARN, Format::Text).unwrap();
+        assert_eq!(LevelFilter::current(), LevelFilter::WARN);
+        for level in [LevelFilter::DEBUG, LevelFilter::ERROR, LevelFilter::TRACE] {
+            log.set_level(level);
+            // What every place in the code that logs compares itself with, before all else.
+            assert_eq!(LevelFilter::current(), level);
+            // One place in the code that was reached at other levels before.
+            let said = [tracing::enabled!(tracing::Level::WARN), tracing::enabled!(tracing::Level::DEBUG)];
+            assert_eq!(said, [level >= LevelFilter::WARN, level >= LevelFilter::DEBUG]);
+        }
+        log.set_level(LevelFilter::ERROR);
     }
 }
