@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use perfwatch::child::line::{Heard, LINES_MAX, Line};
-use perfwatch::child::wire::{self, HEAD_BYTES, Message, Request, SET_UP_BYTES_MAX, SetUp, Taken};
+use perfwatch::child::wire::{self, HEAD_BYTES, Message, Request, SET_UP_BYTES_MAX, SetUp, Taken, Task};
 use perfwatch::child::{Policy, sandbox};
 use perfwatch::snapshot::{Mono, Wall};
 use plugin_api::Level;
@@ -157,6 +157,7 @@ pub(crate) fn told_seeds() -> Vec<Vec<u8>> {
         without: sandbox::Without::default(),
     });
     let set_up = SetUp {
+        task: Task::Serve,
         name: "ups".into(),
         options: "{}".into(),
         host_root: "/".into(),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(clippy::print_stdout, reason = "a test program's own output")]
 
+mod probes;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
@@ -21,12 +23,12 @@ use perfwatch::child::{self, Born, Family, Heard, Line, Policy, Printed, Start, 
 use perfwatch::plugin::known::{Bundled, Known};
 use perfwatch::plugin::trust::Authority;
 use perfwatch::schedule::far::{Answers, Arrivals};
+use perfwatch::snapshot::Schema;
 use perfwatch::stop;
 use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::Read;
 use plugin_api::host_side::options::Settings;
-use plugin_api::host_side::shape::Shape;
 use plugin_api::{ErrorKind, Level};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
@@ -78,12 +80,13 @@ fn main() {
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(&**filter));
     let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
+    let tests = || TESTS.iter().chain(probes::TESTS);
+    for (name, test) in tests().filter(|(name, _)| chosen(name)) {
         let ok = catch_unwind(test).is_ok();
         println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
         *(if ok { &mut passed } else { &mut failed }) += 1;
     }
-    let left_out = TESTS.len() - passed - failed;
+    let left_out = tests().count() - passed - failed;
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(
         "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {left_out} filtered out"
@@ -95,7 +98,7 @@ fn main() {
 struct Site {
     folder: TempDir,
     start: Start,
-    shape: Shape,
+    schema: Schema,
 }
 
 impl Site {
@@ -110,7 +113,7 @@ impl Site {
     /// With any library; its options are a script, where there is one.
     fn of(library: &Path, folder: TempDir, script: Option<&Path>) -> Site {
         let known = Known::read(library, &Bundled::default()).unwrap();
-        let shape = Shape::of(&known.manifest);
+        let schema = Schema::new(Arc::clone(&known.manifest), |_| true);
         let start = Start {
             name: known.name().to_owned(),
             library: Arc::new(known.loadable(&Authority::of_this_agent(), folder.path()).unwrap()),
@@ -120,7 +123,7 @@ impl Site {
             policy: Some(policy(&known, script)),
             log_level: tracing::Level::INFO,
         };
-        Site { folder, start, shape }
+        Site { folder, start, schema }
     }
 
     fn spawn(&self) -> Running {
@@ -234,7 +237,7 @@ fn reading_of_a_child_is_the_plugins_own() {
     let mut child = site.spawn();
     let first = child.taken();
     assert_eq!((child.frame.outcome, first.made), (ErrorKind::NONE, true), "{:?}", child.frame.message());
-    Check::default().pass(&mut child.frame, &site.shape);
+    Check::default().pass(&mut child.frame, &site.schema.shape);
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
     let total = meminfo.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024;
     assert!(child.frame.cells().iter().any(|cell| cell.as_u64() == Some(total)), "{:?}", child.frame.cells());

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// What the folders of an agent's groups begin with; its process's number follows, then the collector's name.
+/// What the folders of an agent's groups begin with; its process's number follows, then the collector's name and its child's number.
 const PREFIX: &str = "perfwatch-";
 /// The group that systemd is told to put the agent itself into (`DelegateSubgroup=`, systemd 254), so that the one above
 /// has no process: children's groups are made beside it.
@@ -25,18 +25,18 @@ const BETWEEN_REMOVALS: Duration = Duration::from_millis(2);
 /// More processes than any collector has use for.
 const PROCESSES_MAX: u32 = 64;
 
-/// The group of one collector's children.
+/// The group of one child of a collector.
 #[derive(Debug)]
 pub struct Cgroup {
     folder: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes the group of a collector, whose processes may have so many bytes of memory together.
+    /// Makes the group of this name, whose processes may have so many bytes of memory together.
     ///
     /// # Errors
     /// There is no hierarchy of version 2, or this agent may not make groups in it.
-    pub fn make(collector: &str, memory: u64) -> io::Result<Cgroup> {
+    pub fn make(name: &str, memory: u64) -> io::Result<Cgroup> {
         let own = own()?;
         let parent = parent(&own);
         if parent != own {
@@ -46,9 +46,9 @@ impl Cgroup {
             }
         }
         sweep(parent);
-        let folder = parent.join(format!("{PREFIX}{}-{collector}", std::process::id()));
+        let folder = parent.join(format!("{PREFIX}{}-{name}", std::process::id()));
         match fs::create_dir(&folder) {
-            // What was left of the child before.
+            // What could not be removed of a child before, whose number has come again.
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }

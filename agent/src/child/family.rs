@@ -47,7 +47,8 @@ impl Family {
     /// # Errors
     /// No guard is to be had. Without a control group it goes on.
     pub(super) fn may_grow(&mut self, collector: &str, memory: u64) -> io::Result<()> {
-        self.cgroup = cgroup(collector, memory, self.id());
+        // Of this child alone: one that is looked at beside another of the same collector must not take that with it when it ends.
+        self.cgroup = cgroup(&format!("{collector}-{}", self.id()), memory, self.id());
         self.guard = Some(guard::start(collector, self.id(), self.cgroup.as_ref())?);
         Ok(())
     }
@@ -97,11 +98,11 @@ fn pidfd(process: &Child) -> io::Result<OwnedFd> {
 }
 
 /// The control group with this child in it, where there are any.
-fn cgroup(collector: &str, memory: u64, child: u32) -> Option<Cgroup> {
+fn cgroup(name: &str, memory: u64, child: u32) -> Option<Cgroup> {
     static SAID: Once = Once::new();
-    let made = Cgroup::make(collector, memory).and_then(|group| group.add(child).map(|()| group));
+    let made = Cgroup::make(name, memory).and_then(|group| group.add(child).map(|()| group));
     if let Err(cause) = &made {
-        SAID.call_once(|| tracing::debug!(collector, %cause, "children that start programs are in no control group"));
+        SAID.call_once(|| tracing::debug!(%cause, "children that start programs are in no control group"));
     }
     made.ok()
 }

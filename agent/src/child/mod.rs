@@ -7,6 +7,7 @@
 //! A child is one process for one collector, answers one request at a time, and ends when its socket does. Nothing
 //! that comes from it is believed.
 
+mod candidate;
 mod cgroup;
 mod descriptors;
 mod family;
@@ -14,6 +15,7 @@ mod guard;
 pub mod keep;
 pub mod line;
 mod printed;
+mod probe;
 pub mod sandbox;
 mod serve;
 mod spawn;
@@ -26,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use family::Family;
 pub use line::{Heard, Line};
 pub use printed::Printed;
+pub use probe::{Probe, probe};
 pub use sandbox::Policy;
 pub use spawn::{Born, Start, spawn};
 pub use trial::{Trial, trial};

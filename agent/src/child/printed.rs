@@ -122,9 +122,10 @@ impl Printed {
             self.tell_untold(say);
             (self.since, self.lines) = (now, 0);
         }
-        if self.lines == LINES_MAX {
+        let is_blank = self.line.trim_ascii().is_empty();
+        if !is_blank && self.lines == LINES_MAX {
             self.untold += 1;
-        } else if !self.line.trim_ascii().is_empty() {
+        } else if !is_blank {
             self.lines += 1;
             say(String::from_utf8_lossy(&self.line).trim_end());
         }
@@ -192,7 +193,10 @@ mod tests {
         assert_eq!(heard(&mut printed, 30), ["72 more lines were printed and are not told", "calm"]);
         child.write_all("flood\n".repeat(130).as_bytes()).unwrap();
         assert_eq!(heard(&mut printed, 31).len(), 127);
-        assert_eq!(last(printed), ["3 more lines were printed and are not told"]);
+        // The end is no line.
+        let mut said = Vec::new();
+        printed.hear_last(Mono(31_000_000_000), &mut |text| said.push(text.to_owned()));
+        assert_eq!(said, ["3 more lines were printed and are not told"]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::line::LINES_MAX;
-use super::wire::{self, HEAD_BYTES, SetUp, Taken};
+use super::wire::{self, HEAD_BYTES, SetUp, Taken, Task};
 use super::{Policy, descriptors};
 use crate::assemble::chain;
 use crate::plugin::elf::Elf;
@@ -75,7 +75,7 @@ fn run() -> Result<u8, String> {
         Err(Fault::Told(why)) => Err(why),
         Err(Fault::Fatal(why)) => return Err(why),
     };
-    if set_up.policy.is_none() {
+    if set_up.task == Task::Load {
         return collector.map(|_| code::PASSED).inspect_err(|why| voice.say(Level::Error, why));
     }
     serve(&socket, &voice, &memory, collector, &set_up).map(|()| code::OK)

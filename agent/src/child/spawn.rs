@@ -16,7 +16,7 @@ use std::sync::Arc;
 use plugin_api::host_side::frame::Limits;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
-use super::wire::{self, SET_UP_BYTES_MAX, SetUp};
+use super::wire::{self, SET_UP_BYTES_MAX, SetUp, Task};
 use super::{ARG0, Family, PROGRAM, Policy, Printed, can_spawn};
 use crate::plugin::known::Loadable;
 
@@ -36,7 +36,7 @@ pub struct Start {
     pub host_root: PathBuf,
     /// How much a reading may hold.
     pub limits: Limits,
-    /// What it may touch. None for a trial: it loads the library as the agent would, says what is wrong with it, and ends.
+    /// What it may touch. None for one that is looked at once, of a library that is to run in the agent, where nothing is kept from it.
     pub policy: Option<Policy>,
     /// The most verbose log lines that are wanted.
     pub log_level: tracing::Level,
@@ -59,8 +59,13 @@ pub struct Born {
 /// # Errors
 /// Descriptors, processes or memory have run out, the options are too long, or this program cannot start children.
 pub fn spawn(start: &Start) -> io::Result<Born> {
+    begin(start, Task::Serve)
+}
+
+/// The same, of a child for any task.
+pub(super) fn begin(start: &Start, task: Task) -> io::Result<Born> {
     can_spawn()?;
-    let set_up = set_up(start)?;
+    let set_up = set_up(start, task)?;
     let (socket, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let (printed, prints) = Printed::pipe(&start.name)?;
@@ -84,9 +89,10 @@ pub fn spawn(start: &Start) -> io::Result<Born> {
     }
 }
 
-fn set_up(start: &Start) -> io::Result<Vec<u8>> {
+fn set_up(start: &Start, task: Task) -> io::Result<Vec<u8>> {
     let Limits { rows, cells, text, notes } = start.limits;
     let set_up = SetUp {
+        task,
         name: start.name.clone(),
         options: start.options.clone(),
         host_root: start.host_root.clone(),

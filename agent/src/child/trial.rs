@@ -10,13 +10,11 @@ use std::io;
 use std::time::Duration;
 
 use plugin_api::host_side::frame::{Frame, Limits};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::time::Timespec;
 
+use super::candidate::Candidate;
 use super::serve::code::PASSED;
-use super::{Born, Family, Heard, Line, Printed, Start, spawn};
-use crate::schedule::clock;
+use super::wire::Task;
+use super::{Heard, Start};
 
 /// How a trial ended.
 #[derive(Debug)]
@@ -31,52 +29,24 @@ pub enum Trial {
 
 /// Loads the library of `start`, which has no policy, in a child, `patience` at most.
 pub fn trial(start: &Start, patience: Duration) -> Trial {
-    let Born { mut family, socket, mut printed } = match spawn(start) {
-        Ok(born) => born,
+    let mut candidate = match Candidate::begin(start, Task::Load, patience) {
+        Ok(candidate) => candidate,
         Err(cause) => return Trial::Omitted(cause),
     };
-    let in_time = ends_within(&family, &mut printed, patience);
-    let status = family.end();
-    printed.log_last(clock::mono());
-    if !in_time {
-        return Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}"));
-    }
-    match status {
-        Ok(status) if status.code() == Some(PASSED.into()) => Trial::Passed,
-        Ok(status) => Trial::Failed(said(socket).unwrap_or_else(|| format!("a process that loaded it died: {status}"))),
-        Err(cause) => Trial::Omitted(cause),
-    }
-}
-
-fn ends_within(family: &Family, printed: &mut Printed, patience: Duration) -> bool {
-    let until = clock::mono().plus(patience);
-    loop {
-        let now = clock::mono();
-        let left = printed.rests(now).unwrap_or(until).min(until).since(now);
-        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        let mut watched = vec![PollFd::new(family, PollFlags::IN)];
-        let pipe = printed.listens(now);
-        watched.extend(pipe.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        if !matches!(poll(&mut watched, Some(&left)), Ok(_) | Err(Errno::INTR)) {
-            return false;
+    // Of a library that cannot be loaded, the last line says why.
+    let (mut frame, mut last) = (Frame::new(Limits::default()), None);
+    let heard = loop {
+        match candidate.hear(&mut frame) {
+            Some(Heard::Said(_, text)) => last = Some(text),
+            heard => break heard,
         }
-        let mut ready = watched.iter().map(|watched| !watched.revents().is_empty());
-        let (has_ended, has_printed) = (ready.next() == Some(true), ready.next() == Some(true));
-        if has_ended || now >= until {
-            return has_ended;
-        }
-        if has_printed {
-            printed.log(clock::mono());
-        }
+    };
+    let status = candidate.end();
+    match (heard, status) {
+        (None, _) => Trial::Failed(format!("its constructors hung while it was loaded, for {patience:.1?}")),
+        (Some(Heard::Garbage(what)), _) => Trial::Failed(format!("a process that loaded it sent garbage: {what}")),
+        (_, Ok(status)) if status.code() == Some(PASSED.into()) => Trial::Passed,
+        (_, Ok(status)) => Trial::Failed(last.unwrap_or_else(|| format!("a process that loaded it died: {status}"))),
+        (_, Err(cause)) => Trial::Omitted(cause),
     }
-}
-
-/// Why it could not be loaded, in the words of the last line that came.
-fn said(socket: std::os::fd::OwnedFd) -> Option<String> {
-    let (mut line, mut frame) = (Line::new(socket, Limits::default()), Frame::new(Limits::default()));
-    let mut last = None;
-    while let Heard::Said(_, text) = line.hear(&mut frame) {
-        last = Some(text);
-    }
-    last
 }

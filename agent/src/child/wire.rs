@@ -16,7 +16,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::{Cell, ErrorKind, Level, Tag};
 
 pub use self::garbage::Garbage;
-pub use self::set_up::{SET_UP_BYTES_MAX, SetUp, set_up, set_up_from, set_up_head};
+pub use self::set_up::{SET_UP_BYTES_MAX, SetUp, Task, set_up, set_up_from, set_up_head};
 use crate::snapshot::aggregate::{ERROR_BYTES, brief};
 use crate::snapshot::{Mono, Wall};
 

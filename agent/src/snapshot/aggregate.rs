@@ -23,6 +23,9 @@ const EVENTS_MAX: usize = 1000;
 /// reads, and which would be in every line and in the log.
 pub const ERROR_BYTES: usize = 4096;
 
+/// What is said of an error without words.
+pub const UNSAID: &str = "it did not say why";
+
 /// What a call came back with.
 #[derive(Debug)]
 pub struct Answer {
@@ -179,10 +182,7 @@ pub fn settle(section: &mut Section, answer: Answer) {
         Ok(frame) => {
             section.frame = frame;
             let frame = &section.frame;
-            section.status = status_of(frame.outcome).unwrap_or({
-                let cut = frame.lost_rows > 0 || frame.lost_texts > 0;
-                if cut || !frame.notes().is_empty() { Status::Partial } else { Status::Ok }
-            });
+            section.status = status_in(frame);
             section.error.push_str(brief(&String::from_utf8_lossy(frame.message())));
             if section.status == Status::Partial {
                 cut(&mut section.error, frame);
@@ -194,8 +194,16 @@ pub fn settle(section: &mut Section, answer: Answer) {
         }
     }
     if section.error.is_empty() && matches!(section.status, Status::Failed | Status::Unavailable) {
-        section.error.push_str("it did not say why");
+        section.error.push_str(UNSAID);
     }
+}
+
+/// How a collector stands by its reading, over which the check has passed.
+pub fn status_in(frame: &Frame) -> Status {
+    status_of(frame.outcome).unwrap_or({
+        let cut = frame.lost_rows > 0 || frame.lost_texts > 0;
+        if cut || !frame.notes().is_empty() { Status::Partial } else { Status::Ok }
+    })
 }
 
 /// As much of a text of a plugin's as is passed on.

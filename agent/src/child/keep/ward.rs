@@ -129,7 +129,7 @@ pub(super) fn is_of_a_kill(status: std::process::ExitStatus) -> bool {
     status.success() || status.signal() == Some(Signal::KILL.as_raw())
 }
 
-pub(super) fn words(status: std::process::ExitStatus, memory: u64) -> String {
+pub(in crate::child) fn words(status: std::process::ExitStatus, memory: u64) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     let memory = memory >> 20;
     match status.signal() {

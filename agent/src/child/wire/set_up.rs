@@ -21,9 +21,20 @@ pub const SET_UP_BYTES_MAX: usize = 128 << 10;
 /// The kind of the message.
 pub(super) const SET_UP: u32 = 1;
 
+/// What a child is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// It loads the library and ends.
+    Load,
+    /// It answers requests until its socket ends.
+    Serve,
+}
+
 /// What a child has to know before its first request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetUp {
+    /// What it is there for.
+    pub task: Task,
     /// The collector's configured name.
     pub name: String,
     /// Its options, a JSON text.
@@ -32,7 +43,7 @@ pub struct SetUp {
     pub host_root: PathBuf,
     /// How much a reading may hold: rows, cells, text, notes.
     pub limits: [u32; 4],
-    /// What it may touch; none for a trial, which loads the library and ends.
+    /// What it may touch; none where nothing is kept from it.
     pub policy: Option<Policy>,
     /// The most verbose log lines that are wanted, as [`tracing::Level`] writes it.
     pub log_level: String,

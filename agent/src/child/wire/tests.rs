@@ -146,6 +146,7 @@ fn request_and_set_up_arrive_as_they_were_sent() {
     let request = Request { number: 7, time_left: Duration::from_millis(8) };
     assert_eq!(request_from(super::request(request)), Ok(request));
     let set_up = SetUp {
+        task: Task::Serve,
         name: "ups".into(),
         options: "{}".into(),
         host_root: "/host".into(),
