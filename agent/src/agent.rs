@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::child::keep::Keeper;
 use crate::record::Slots;
+use crate::schedule::change::Changes;
 use crate::schedule::clock::{Stop, SystemClock};
 use crate::schedule::collect::Collection;
 use crate::schedule::far::Answers;
@@ -50,6 +51,7 @@ pub struct Agent {
     keeper: Option<Keeper>,
     calls: Calls,
     stop: Stop,
+    changes: Changes,
     sinks: Sinks,
     /// Told when nobody reads a sink any more, or nothing is collected any more.
     closed: Arc<Notify>,
@@ -90,24 +92,26 @@ impl Agent {
         let answers = Arc::new(Answers::new()?);
         let mut schedule =
             Schedule::new(Arc::new(clock), aggregator, parts.ledger, Arc::clone(&answers), parts.snapshots, emit);
-        let (mut mailboxes, mut wards) = (Vec::new(), Vec::new());
-        for recruit in parts.recruits {
-            let (mailbox, ward) = schedule.add(recruit);
-            mailboxes.push(mailbox);
-            wards.extend(ward);
-        }
+        let wards: Vec<_> = parts.recruits.into_iter().filter_map(|recruit| schedule.add(recruit)).collect();
+        let ring = stop.clone();
+        let changes = schedule.changes(move || ring.call());
         let keeper = if wards.is_empty() { None } else { Some(Keeper::start(wards, Arc::clone(&answers))?) };
         if let Some(keeper) = &keeper {
             schedule.keep(keeper.orders());
         }
         let calls = Calls(parts.slots.clone());
-        let collection = Collection::start(schedule, answers, mailboxes, parts.slots)?;
-        Ok(Agent { collection, keeper, calls, stop, sinks: parts.sinks, closed })
+        let collection = Collection::start(schedule, answers, parts.slots)?;
+        Ok(Agent { collection, keeper, calls, stop, changes, sinks: parts.sinks, closed })
     }
 
     /// Waits until nobody reads a sink any more, or nothing is collected any more.
     pub async fn closed(&self) {
         self.closed.notified().await;
+    }
+
+    /// Where changes of its collectors are asked for.
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// The calls that are taken down.

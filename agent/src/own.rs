@@ -149,7 +149,7 @@ impl Collector for Own {
         self.sources.ledger.copy_to(&mut self.books);
         out.set(ids.snapshots, self.books.snapshots);
         out.set(ids.late, self.books.late.as_secs_f64());
-        for entry in &self.books.collectors {
+        for entry in self.books.collectors.iter().filter(|entry| !entry.vacant) {
             let mut row = out.row(ids.collectors, &*entry.name);
             row.set(ids.status, entry.status.map(|status| status as u64));
             row.set(ids.placement, entry.place as u64);

@@ -459,8 +459,8 @@ fn child_that_is_wanted_again_before_the_last_has_ended_comes() {
     let answers = Arc::new(Answers::new().unwrap());
     let ward = Ward {
         place: 0,
+        tenant: 0,
         starter: Box::new(move || Ok(start.take().unwrap())),
-        timeout: Duration::from_secs(1),
         limits: Limits::default(),
         memory: 64 << 20,
     };

@@ -5,6 +5,7 @@
 //! children itself and leaves all that takes time to this one.
 //! Promises: a dead child is noticed at once and started again; first without a wait, then after 0.5, 1, 2 and at most
 //! 4 s, until it answers well again; after 20 deaths in a minute it is left alone. With a child dies what it started.
+//! Of a ward that was dismissed nobody hears any more, and nothing is kept once its child is buried.
 
 mod news;
 mod orders;
@@ -94,6 +95,8 @@ impl Keeping {
         for index in dead {
             self.bury(index);
         }
+        // Behind the burials, which know the wards by their index.
+        self.wards.retain(|kept| !kept.dismissed || matches!(kept.state, State::Alive(_)));
         // What is ordered behind the end is not begun any more.
         let goes_on = others.into_iter().all(|order| self.carry_out(order));
         if goes_on {
@@ -105,15 +108,20 @@ impl Keeping {
     /// False at the end.
     fn carry_out(&mut self, order: Order) -> bool {
         match order {
-            Order::Leave(place) => self.with(place, Keeping::leave),
-            Order::Kill { place, life, why } => self.with(place, |keeping, index| keeping.kill(index, life, why)),
-            Order::Begin(place) => self.with(place, |keeping, index| match &mut keeping.wards[index].state {
+            Order::Take(ward) => self.wards.push(Kept::new(*ward)),
+            Order::Dismiss(tenant) => self.with(tenant, |keeping, index| {
+                keeping.leave(index);
+                keeping.wards[index].dismissed = true;
+            }),
+            Order::Leave(tenant) => self.with(tenant, Keeping::leave),
+            Order::Kill { tenant, life, why } => self.with(tenant, |keeping, index| keeping.kill(index, life, why)),
+            Order::Begin(tenant) => self.with(tenant, |keeping, index| match &mut keeping.wards[index].state {
                 State::Absent => keeping.begin(index),
                 State::Alive(alive) => alive.comes_back = alive.left,
                 State::Waits(_) => {}
             }),
-            Order::Watch { place, life, line } => {
-                self.with(place, |keeping, index| keeping.watch(index, life, line));
+            Order::Watch { tenant, life, timeout, line } => {
+                self.with(tenant, |keeping, index| keeping.watch(index, life, timeout, line));
             }
             Order::Do(act) => {
                 // On a thread that nobody waits for: a disk that hangs must keep no child from being buried.
@@ -129,8 +137,8 @@ impl Keeping {
         true
     }
 
-    fn with(&mut self, place: usize, act: impl FnOnce(&mut Keeping, usize)) {
-        if let Some(index) = self.wards.iter().position(|kept| kept.ward.place == place) {
+    fn with(&mut self, tenant: u64, act: impl FnOnce(&mut Keeping, usize)) {
+        if let Some(index) = self.wards.iter().position(|kept| kept.ward.tenant == tenant && !kept.dismissed) {
             act(self, index);
         }
     }
@@ -209,11 +217,11 @@ impl Keeping {
         self.lives += 1;
         let life = Arc::new(Life { number: self.lives, asked: AtomicU64::new(0), answered: AtomicBool::new(false) });
         let line = Line::new(socket, kept.ward.limits);
-        let place = kept.ward.place;
+        let (place, tenant) = (kept.ward.place, kept.ward.tenant);
         let theirs = Arc::clone(&life);
         let (killed, watched, left, comes_back) = (None, None, false, false);
         kept.state = State::Alive(Box::new(Alive { family, printed, life: theirs, killed, watched, left, comes_back }));
-        self.answers.tell(News::Up { place, line, life });
+        self.answers.tell(News::Up { place, tenant, line, life });
         Ok(())
     }
 
@@ -226,13 +234,13 @@ impl Keeping {
         }
     }
 
-    fn watch(&mut self, index: usize, life: u64, line: Option<OwnedFd>) {
+    fn watch(&mut self, index: usize, life: u64, timeout: Duration, line: Option<OwnedFd>) {
         let kept = &mut self.wards[index];
         if let State::Alive(alive) = &mut kept.state
             && alive.life.number == life
         {
             let asked = alive.life.asked.load(Ordering::Acquire);
-            let until = Mono(asked).plus(kept.ward.timeout.saturating_mul(TIMEOUTS_MAX));
+            let until = Mono(asked).plus(timeout.saturating_mul(TIMEOUTS_MAX));
             alive.watched = (asked != 0).then_some(Watched { until, asked, line });
         }
     }
@@ -273,7 +281,8 @@ impl Keeping {
         let kept = &mut self.wards[index];
         let again = kept.died(answered, now);
         kept.state = again.map_or(State::Absent, |wait| State::Waits(now.plus(wait)));
-        self.answers.tell(News::Down { place: kept.ward.place, cause, again, deaths: 1 });
+        let (place, tenant) = (kept.ward.place, kept.ward.tenant);
+        self.answers.tell(News::Down { place, tenant, cause, again, deaths: 1 });
     }
 
     /// Ends all. A child that does not even die of SIGKILL, since the kernel does not let go of it, is left to the system.

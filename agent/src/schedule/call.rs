@@ -11,6 +11,7 @@ use plugin_api::host_side::frame::Frame;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::clock::Clock;
+use super::far::Mailbox;
 use crate::record::Slot;
 use crate::snapshot::Schema;
 use crate::snapshot::aggregate::Answer;
@@ -42,6 +43,8 @@ pub struct Call {
 pub struct Caller {
     maker: Maker,
     instance: Option<Instance>,
+    /// Where a thread that it comes to have finds its next call.
+    mailbox: Arc<Mailbox>,
 }
 
 /// A call that has returned.
@@ -58,8 +61,13 @@ pub struct Returned {
 
 impl Caller {
     /// A collector that is made when it is first called.
-    pub fn new(maker: Maker) -> Caller {
-        Caller { maker, instance: None }
+    pub fn new(maker: Maker, mailbox: Arc<Mailbox>) -> Caller {
+        Caller { maker, instance: None, mailbox }
+    }
+
+    /// Where a thread of its own finds its next call.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 }
 

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::time::{
@@ -32,7 +32,14 @@ pub enum Wake {
     Stepped,
     /// The agent is to stop.
     Stopped,
+    /// Somebody wants something of the sleeper, now.
+    Called,
 }
+
+/// What a sleeper is told beside the time: for good, and once each.
+const STOP: u8 = 1;
+const CALL: u8 = 2;
+const STEP: u8 = 4;
 
 /// What tells the time to the schedule: the machine's clocks, or a manual one in tests.
 pub trait Clock: Send + Sync {
@@ -49,14 +56,14 @@ pub trait Clock: Send + Sync {
 /// The machine's clocks.
 pub struct SystemClock {
     alarm: Arc<Alarm>,
-    stop: Arc<AtomicBool>,
+    signs: Arc<AtomicU8>,
 }
 
-/// Ends a sleep of a [`SystemClock`] for good, from any thread.
+/// Ends a sleep of a [`SystemClock`], once or for good, from any thread.
 #[derive(Clone)]
 pub struct Stop {
     alarm: Arc<Alarm>,
-    stop: Arc<AtomicBool>,
+    signs: Arc<AtomicU8>,
 }
 
 impl SystemClock {
@@ -68,8 +75,26 @@ impl SystemClock {
         let alarm = Arc::new(Alarm::new(TimerfdClockId::Realtime)?);
         // Never, but from now on the kernel takes down that the clock was set.
         alarm.arm(u64::MAX)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        Ok((SystemClock { alarm: Arc::clone(&alarm), stop: Arc::clone(&stop) }, Stop { alarm, stop }))
+        let signs = Arc::new(AtomicU8::new(0));
+        Ok((SystemClock { alarm: Arc::clone(&alarm), signs: Arc::clone(&signs) }, Stop { alarm, signs }))
+    }
+
+    /// What a sleeper was told, with what became of its timer. A step comes before a call: it is told once, the call stays.
+    fn heed(&self, timer: rustix::io::Result<()>) -> Option<Wake> {
+        let signs = self.signs.load(Ordering::Acquire);
+        let heard = |sign: u8| {
+            if signs & sign != 0 {
+                self.signs.fetch_and(!sign, Ordering::AcqRel);
+            }
+            signs & sign != 0
+        };
+        if signs & STOP != 0 {
+            Some(Wake::Stopped)
+        } else if heard(STEP) || timer == Err(rustix::io::Errno::CANCELED) {
+            Some(Wake::Stepped)
+        } else {
+            heard(CALL).then_some(Wake::Called)
+        }
     }
 }
 
@@ -92,19 +117,14 @@ impl Clock for SystemClock {
     fn sleep_until(&self, due: Wall) -> Wake {
         // That the clock was set during the tick is told here, and never by the wait (timerfd_create(2), notes). The
         // alarm is set all the same.
-        let armed = self.alarm.arm(due.0);
+        let mut timer = self.alarm.arm(due.0);
         loop {
-            if self.stop.load(Ordering::Acquire) {
-                return Wake::Stopped;
+            if let Some(wake) = self.heed(timer) {
+                return wake;
             }
-            if armed == Err(rustix::io::Errno::CANCELED) {
-                return Wake::Stepped;
-            }
-            match self.alarm.wait() {
-                Ok(()) if self.stop.load(Ordering::Acquire) => return Wake::Stopped,
-                Ok(()) => return Wake::Due,
-                Err(rustix::io::Errno::CANCELED) => return Wake::Stepped,
-                Err(_) => {}
+            timer = self.alarm.wait();
+            if timer.is_ok() {
+                return self.heed(timer).unwrap_or(Wake::Due);
             }
         }
     }
@@ -113,9 +133,22 @@ impl Clock for SystemClock {
 impl Stop {
     /// Stops the clock.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        // A moment long past: the sleeper wakes at once, and finds the flag.
-        self.alarm.set(1);
+        self.tell(STOP);
+    }
+
+    /// Ends the sleep that is going on, or the next one, with [`Wake::Called`].
+    pub fn call(&self) {
+        self.tell(CALL);
+    }
+
+    fn tell(&self, sign: u8) {
+        self.signs.fetch_or(sign, Ordering::AcqRel);
+        // A moment long past: the sleeper wakes at once, and finds the sign. Woken for nothing, it finds nobody due.
+        if self.alarm.arm(1) == Err(rustix::io::Errno::CANCELED) {
+            // That the clock was set is told once, and was told here.
+            self.signs.fetch_or(STEP, Ordering::AcqRel);
+            self.alarm.set(1);
+        }
     }
 }
 
@@ -199,6 +232,22 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn call_ends_one_sleep_and_a_stop_ends_all() {
+        let (clock, stop) = SystemClock::new().unwrap();
+        let never = Wall(u64::MAX);
+        // Before the sleep, and during it.
+        stop.call();
+        assert_eq!(clock.sleep_until(never), Wake::Called);
+        assert_eq!(clock.sleep_until(Wall(1)), Wake::Due);
+        let later = stop.clone();
+        let caller = std::thread::spawn(move || later.call());
+        while clock.sleep_until(never) != Wake::Called {}
+        caller.join().unwrap();
+        stop.stop();
+        assert_eq!([clock.sleep_until(never), clock.sleep_until(Wall(1))], [Wake::Stopped; 2]);
+    }
 
     #[test]
     fn clocks_between_which_the_thread_lost_its_processor_are_read_again() {

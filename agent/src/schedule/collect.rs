@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use super::far::{self, Answers, Mailbox};
+use super::far::{self, Answers};
 use super::seat::Seat;
 use super::tick::Schedule;
 use crate::record::Slots;
@@ -14,7 +14,6 @@ use crate::record::Slots;
 pub struct Shared {
     seat: Seat,
     answers: Arc<Answers>,
-    mailboxes: Vec<Arc<Mailbox>>,
     slots: Slots,
 }
 
@@ -29,13 +28,8 @@ impl Collection {
     ///
     /// # Errors
     /// No thread or no timer is to be had.
-    pub fn start(
-        schedule: Schedule,
-        answers: Arc<Answers>,
-        mailboxes: Vec<Arc<Mailbox>>,
-        slots: Slots,
-    ) -> io::Result<Collection> {
-        let shared = Arc::new(Shared { seat: Seat::new()?, answers, mailboxes, slots });
+    pub fn start(schedule: Schedule, answers: Arc<Answers>, slots: Slots) -> io::Result<Collection> {
+        let shared = Arc::new(Shared { seat: Seat::new()?, answers, slots });
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         standby(&shared, end.clone())?;
         let mine = Arc::clone(&shared);
@@ -61,7 +55,6 @@ impl Collection {
 impl Drop for Collection {
     fn drop(&mut self) {
         self.shared.seat.close();
-        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.close());
     }
 }
 
@@ -84,14 +77,13 @@ fn drive(shared: &Arc<Shared>, mut schedule: Box<Schedule>, end: End) {
             }
         }
         while let Some(call) = schedule.next_call() {
-            let place = call.place;
             let cut_off = schedule.cut_off();
             let number = shared.seat.put_down(schedule, cut_off);
             let returned = call.run(&slot);
             match shared.seat.pick_up(number) {
                 Some(back) => schedule = back,
                 // The standby is the collection thread now, and this one is the collector's own.
-                None => return far::serve(returned, &shared.mailboxes[place], &shared.answers, &slot),
+                None => return far::serve(returned, &shared.answers, &slot),
             }
             schedule.came_back(returned);
         }

@@ -46,7 +46,10 @@ struct Arrived {
     /// The lines that are listened at; where there are none, nothing is asked of the system.
     lines: usize,
     waits: bool,
+    /// For good: the end has come.
     hurried: bool,
+    /// For the tick that is going on: somebody waits for the edge of it.
+    pressed: bool,
 }
 
 /// What was found there.
@@ -75,15 +78,25 @@ impl Mailbox {
     }
 
     /// The collector is called elsewhere from now on, and its thread may go. If it ever hangs again, it brings another.
-    pub fn dismiss(&self) {
-        lock(&self.inner).dismissed = true;
+    /// Gives back a call that was posted and not begun.
+    pub fn dismiss(&self) -> Option<Call> {
+        let mut inner = lock(&self.inner);
+        inner.dismissed = true;
         self.posted.notify_one();
+        inner.call.take()
     }
 
-    /// There will be no more calls.
-    pub fn close(&self) {
-        lock(&self.inner).closed = true;
+    /// There will be no more calls. Gives back one that was not begun, which holds on to this mailbox.
+    pub fn close(&self) -> Option<Call> {
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
         self.posted.notify_one();
+        inner.call.take()
+    }
+
+    /// Whether the collector has left for good.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.inner).closed
     }
 
     /// Waits for the next call; none where the thread may go.
@@ -132,6 +145,15 @@ impl Answers {
         self.ring(inner);
     }
 
+    /// Nobody waits for answers in the tick that is going on, or that is over again.
+    pub fn press(&self, pressed: bool) {
+        let mut inner = lock(&self.inner);
+        inner.pressed = pressed;
+        if pressed {
+            self.ring(inner);
+        }
+    }
+
     fn ring(&self, inner: MutexGuard<'_, Arrived>) {
         let waits = inner.waits;
         drop(inner);
@@ -162,7 +184,7 @@ impl Answers {
     /// there is no use in waiting again.
     pub fn collect(&self, patience: Duration, out: &mut Arrivals) -> bool {
         let mut inner = lock(&self.inner);
-        let quiet = inner.returned.is_empty() && inner.news.is_empty() && !inner.hurried;
+        let quiet = inner.returned.is_empty() && inner.news.is_empty() && !inner.hurried && !inner.pressed;
         let waits = quiet && !patience.is_zero();
         if waits || inner.lines > 0 {
             inner.waits = waits;
@@ -176,7 +198,7 @@ impl Answers {
         }
         out.returned.append(&mut inner.returned);
         out.news.append(&mut inner.news);
-        !inner.hurried && !patience.is_zero()
+        !inner.hurried && !inner.pressed && !patience.is_zero()
     }
 
     /// To the nanosecond, where `epoll_wait` has steps of a millisecond and the cut-off of a 10 ms tick is one away from it.
@@ -205,7 +227,8 @@ impl Answers {
 }
 
 /// The life of a thread that one collector has for itself, from the return of the call that it hung in.
-pub fn serve(first: Returned, mailbox: &Arc<Mailbox>, answers: &Arc<Answers>, slot: &Slot) {
+pub fn serve(first: Returned, answers: &Arc<Answers>, slot: &Slot) {
+    let mailbox = Arc::clone(first.caller.mailbox());
     answers.hand_in(first);
     while let Some(call) = mailbox.next() {
         answers.hand_in(call.run(slot));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::far::lock;
-use crate::snapshot::{Status, Wall};
+use crate::snapshot::{Mono, Status, Wall};
 
 /// Where a collector is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,31 +62,28 @@ pub struct Entry {
     pub memory: Option<u64>,
     /// Time in calls.
     pub took: Duration,
+    /// The last call took so long.
+    pub last: Duration,
+    /// What went wrong last, as it was when it began to; empty where nothing ever did. It stays when all is well again.
+    pub error: Arc<str>,
+    /// When that began.
+    pub since: Wall,
+    /// It is not asked any more.
+    pub quarantined: bool,
+    /// When it is due next.
+    pub next_due: Wall,
+    /// Where its section stands among those of the others.
+    pub order: usize,
+    /// The collector has left, and nobody has come in its place yet: the rest of this says nothing.
+    pub vacant: bool,
+    /// A call of who was here is still out: nobody can come here before it is back.
+    pub busy: bool,
 }
 
-/// The books.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    inner: Mutex<Books>,
-}
-
-/// What the books hold.
-#[derive(Clone, Debug, Default)]
-pub struct Books {
-    /// A collector each, in the order of the configuration.
-    pub collectors: Vec<Entry>,
-    /// Snapshots emitted.
-    pub snapshots: u64,
-    /// How late the last tick began.
-    pub late: Duration,
-    /// The last tick.
-    pub tick: Wall,
-}
-
-impl Ledger {
-    /// Opens the books of one more collector.
-    pub fn open(&self, name: Arc<str>, place: Place) {
-        lock(&self.inner).collectors.push(Entry {
+impl Entry {
+    /// Of a collector that has just come.
+    fn new(name: Arc<str>, place: Place, order: usize) -> Entry {
+        Entry {
             name,
             status: None,
             place,
@@ -102,7 +99,60 @@ impl Ledger {
             restarts: 0,
             memory: None,
             took: Duration::ZERO,
-        });
+            last: Duration::ZERO,
+            error: "".into(),
+            since: Wall(0),
+            quarantined: false,
+            next_due: Wall(0),
+            order,
+            vacant: false,
+            busy: false,
+        }
+    }
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    inner: Mutex<Books>,
+}
+
+/// What the books hold.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// A collector each, by its place. Some may be vacant.
+    pub collectors: Vec<Entry>,
+    /// Snapshots emitted.
+    pub snapshots: u64,
+    /// How late the last tick began.
+    pub late: Duration,
+    /// The last tick.
+    pub tick: Wall,
+    /// When the next is due.
+    pub next_due: Wall,
+    /// Until when the tick that is going on may; 0 between two.
+    pub cut_off: Mono,
+}
+
+impl Ledger {
+    /// Opens the books of a collector that comes to this place: a vacant one, or the next after the last.
+    pub fn open(&self, index: usize, name: Arc<str>, place: Place, order: usize) {
+        let books = &mut lock(&self.inner).collectors;
+        let entry = Entry::new(name, place, order);
+        match books.get_mut(index) {
+            Some(vacant) => *vacant = entry,
+            None => books.push(entry),
+        }
+    }
+
+    /// Takes down what went wrong, where something did.
+    pub fn went_wrong(&self, index: usize, error: &str, since: Wall) {
+        if !error.is_empty() {
+            self.with(|books| {
+                let entry = &mut books.collectors[index];
+                (entry.error, entry.since) = (error.into(), since);
+            });
+        }
     }
 
     /// Reads or writes them. Short: the collection thread may be waiting.
@@ -115,5 +165,6 @@ impl Ledger {
         let books = lock(&self.inner);
         copy.collectors.clone_from(&books.collectors);
         (copy.snapshots, copy.late, copy.tick) = (books.snapshots, books.late, books.tick);
+        (copy.next_due, copy.cut_off) = (books.next_due, books.cut_off);
     }
 }

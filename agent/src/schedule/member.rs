@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::host_side::frame::Limits;
 use plugin_api::host_side::manifest::Allowance;
 
 use super::call::{Caller, Maker};
@@ -55,6 +56,15 @@ pub enum Home {
 pub type Verdict = Arc<dyn Fn(Result<(), What>) -> Result<(), String> + Send + Sync>;
 
 pub(super) struct Member {
+    /// Which of all that ever came it is: news of another are none of its.
+    pub(super) tenant: u64,
+    /// Nobody is here. What calls there were has gone on counting.
+    pub(super) is_vacant: bool,
+    /// Calls from this place that were given up and whose threads are still in them. Until they are back nobody can come here: a death
+    /// in one of them would be told of the wrong one.
+    pub(super) strays: usize,
+    /// It has just come and was not read yet: it is due off its grid.
+    pub(super) is_fresh: bool,
     pub(super) name: Arc<str>,
     pub(super) schema: Arc<Schema>,
     pub(super) grid: Grid,
@@ -68,6 +78,8 @@ pub(super) struct Member {
     pub(super) place: Place,
     /// The collector, while it is in the agent and in no call.
     pub(super) caller: Option<Caller>,
+    /// The keeper knows it.
+    pub(super) has_ward: bool,
     /// Its child.
     pub(super) child: Remote,
     /// It may move between the agent and a child.
@@ -84,6 +96,82 @@ pub(super) struct Member {
     pub(super) due: bool,
     /// Its section of this tick is there.
     pub(super) done: bool,
+}
+
+impl Member {
+    /// One that was recruited, and what its children are started by where it may have some.
+    pub(super) fn new(recruit: Recruit, tenant: u64) -> (Member, Option<Starter>) {
+        let Recruit { name, schema, grid, timeout, allowance, home } = recruit;
+        let (hopeless, place, maker, starter, verdict) = match home {
+            Err(why) => (Some(why), Place::Agent, None, None, None),
+            Ok(Home::Agent(maker)) => (None, Place::Agent, Some(maker), None, None),
+            Ok(Home::Child(starter)) => (None, Place::Child, None, Some(starter), None),
+            Ok(Home::Either { maker, starter, settled, verdict }) => {
+                let place = if settled { Place::Agent } else { Place::Child };
+                (None, place, Some(maker), Some(starter), Some(verdict))
+            }
+        };
+        let mailbox = Arc::new(Mailbox::default());
+        let member = Member {
+            tenant,
+            is_vacant: false,
+            strays: 0,
+            is_fresh: false,
+            name,
+            schema,
+            grid,
+            timeout,
+            allowance,
+            next_due: Wall(0),
+            health: Health::new(),
+            hopeless,
+            place,
+            caller: maker.map(|maker| Caller::new(maker, Arc::clone(&mailbox))),
+            has_ward: starter.is_some(),
+            child: Remote::default(),
+            verdict,
+            weigh: false,
+            calls: 0,
+            away: None,
+            mailbox,
+            late: None,
+            due: false,
+            done: false,
+        };
+        (member, starter)
+    }
+
+    /// Nobody, who is never due.
+    pub(super) fn vacant(calls: u64, strays: usize) -> Member {
+        let nobody = Recruit {
+            name: "".into(),
+            schema: Arc::new(Schema::of_nothing()),
+            grid: Grid::new(Duration::ZERO, Duration::ZERO),
+            timeout: Duration::ZERO,
+            allowance: Allowance::default(),
+            home: Err(String::new()),
+        };
+        // News of nobody come to nobody: no tenant has this number.
+        let (member, _) = Member::new(nobody, u64::MAX);
+        Member { is_vacant: true, calls, strays, next_due: Wall(u64::MAX), ..member }
+    }
+
+    /// Whether somebody can come here.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_vacant && self.strays == 0
+    }
+
+    /// How much a reading may hold.
+    pub(super) fn limits(&self) -> Limits {
+        self.allowance.limits.holding(self.schema.shape.scalars.len())
+    }
+
+    /// It is read at this tick: when next. One that has just come passes over what is nearer than half an interval, as at the
+    /// start of the agent.
+    pub(super) fn goes_on_from(&mut self, tick: Wall) {
+        let is_fresh = std::mem::replace(&mut self.is_fresh, false);
+        self.next_due = if is_fresh { self.grid.first(tick) } else { self.grid.after(tick) };
+    }
 }
 
 /// A collector's child, as the collection thread knows it.

@@ -6,7 +6,9 @@
 //! This room knows readings and a clock; snapshots leave it through a closure, and it has not heard of sinks.
 #![forbid(unsafe_code)]
 
+mod apply;
 pub mod call;
+pub mod change;
 pub mod clock;
 pub mod collect;
 pub mod far;

@@ -30,6 +30,10 @@ impl Schedule {
             // It was given up and is called elsewhere now. Its destructor may hang as its call did: it is not touched.
             std::mem::forget((caller, answer));
             self.abandoned = self.abandoned.saturating_sub(1);
+            member.strays = member.strays.saturating_sub(1);
+            if member.is_free() {
+                self.ledger.with(|books| books.collectors[place].busy = false);
+            }
             return;
         };
         member.caller = Some(caller);
@@ -76,6 +80,7 @@ impl Schedule {
             let entry = &mut books.collectors[place];
             entry.calls += 1;
             entry.took += took;
+            entry.last = took;
             entry.failures += u64::from(failed && !too_late);
             entry.timeouts += u64::from(too_late && !away.timed_out);
             entry.dropped += u64::from(too_late);
@@ -141,9 +146,11 @@ impl Schedule {
             cause: Some(why.clone()),
             ..Event::new(EventKind::Quarantined)
         });
+        self.ledger.with(|books| books.collectors[place].quarantined = true);
+        self.ledger.went_wrong(place, &why, since);
         member.health.quarantine(since, why);
         if let (Place::Child, Some(keeper)) = (member.place, &self.keeper) {
-            keeper.leave(place);
+            keeper.leave(member.tenant);
             self.hang_up(place, None);
         }
     }
@@ -186,7 +193,7 @@ impl Schedule {
             if let (Some(keeper), Some(life)) = (&self.keeper, &member.child.life) {
                 // Without a descriptor to spare, it is as if it had said nothing.
                 let line = member.child.line.as_ref().and_then(|line| line.as_fd().try_clone_to_owned().ok());
-                keeper.watch(place, life, line);
+                keeper.watch(member.tenant, life, member.timeout, line);
             }
             let (since, one_too_many) = (away.started_wall, away.one_too_many);
             self.ledger.with(|books| books.collectors[place].timeouts += 1);

@@ -11,7 +11,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use super::GOOD_READINGS;
 use super::health::same_words;
 use super::ledger::Place;
-use super::member::{Away, Remote};
+use super::member::{Away, Member, Remote};
 use super::outcome::no_answer_for;
 use super::tick::Schedule;
 use crate::child::keep::{Life, News};
@@ -30,7 +30,7 @@ impl Schedule {
         }
         if let (None, Some(life), Some(keeper)) = (&member.child.line, &member.child.life, &self.keeper) {
             // One that is dead by now has a cause of its own, and one that was killed keeps the first.
-            keeper.kill(place, life, "killed, as it had closed its line".into());
+            keeper.kill(member.tenant, life, "killed, as it had closed its line".into());
         }
         let section = self.aggregator.blank(place);
         let (started, started_wall) = (self.clock.mono(), self.clock.wall());
@@ -115,12 +115,12 @@ impl Schedule {
 
     /// The line is of no use any more; with `why`, neither is the child.
     pub(super) fn hang_up(&mut self, place: usize, why: Option<String>) {
-        let child = &mut self.members[place].child;
+        let Member { child, tenant, .. } = &mut self.members[place];
         if let Some(line) = child.line.take() {
             self.answers.leave(&line);
         }
         if let (Some(why), Some(life), Some(keeper)) = (why, &child.life, &self.keeper) {
-            keeper.kill(place, life, why);
+            keeper.kill(*tenant, life, why);
         }
     }
 
@@ -140,10 +140,15 @@ impl Schedule {
 
     /// What the keeper tells.
     pub(super) fn learn(&mut self, news: News) {
+        let (place, tenant) = news.of();
+        if self.members[place].tenant != tenant {
+            // Whose they are has left. With them a line is closed.
+            return;
+        }
         match news {
-            News::Up { place, line, life } => self.is_up(place, line, life),
-            News::Settled { place } => self.members[place].child.settles = true,
-            News::Down { place, cause, again, deaths } => {
+            News::Up { line, life, .. } => self.is_up(place, line, life),
+            News::Settled { .. } => self.members[place].child.settles = true,
+            News::Down { cause, again, deaths, .. } => {
                 // What it said before it died.
                 self.hear(place);
                 self.hang_up(place, None);
@@ -195,6 +200,7 @@ impl Schedule {
             let next = if again.is_some() { "; started again" } else { "" };
             tracing::warn!(collector = &*member.name, "{cause}{next}");
             member.child.died_of.clone_from(&cause);
+            self.ledger.went_wrong(place, &cause, now);
         }
         self.ledger.with(|books| {
             let entry = &mut books.collectors[place];
@@ -237,9 +243,16 @@ impl Schedule {
         let member = &self.members[place];
         let (Some(verdict), Some(keeper)) = (member.verdict.clone(), &self.keeper) else { return };
         let (name, answers) = (Arc::clone(&member.name), Arc::clone(&self.answers));
-        keeper.have_done(move || match verdict(Ok(())) {
-            Ok(()) => answers.tell(News::Settled { place }),
-            Err(why) => tracing::warn!(collector = &*name, "stays in its child: {why}"),
+        let (tenant, mailbox) = (member.tenant, Arc::clone(&member.mailbox));
+        keeper.have_done(move || {
+            // Nothing is loaded for who has left meanwhile.
+            if mailbox.is_closed() {
+                return;
+            }
+            match verdict(Ok(())) {
+                Ok(()) => answers.tell(News::Settled { place, tenant }),
+                Err(why) => tracing::warn!(collector = &*name, "stays in its child: {why}"),
+            }
         });
     }
 
@@ -250,7 +263,7 @@ impl Schedule {
             return;
         }
         if let Some(keeper) = &self.keeper {
-            keeper.leave(place);
+            keeper.leave(self.members[place].tenant);
         }
         self.hang_up(place, None);
         self.members[place].child.life = None;
@@ -266,13 +279,15 @@ impl Schedule {
         }
         // Its call, if it is out, is of no interest any more, and its destructor may hang as well.
         member.calls += 1;
-        std::mem::forget(member.caller.take());
+        let posted = member.mailbox.dismiss();
         if let Some(away) = member.away.take() {
             self.aggregator.give_back(away.section);
-            self.abandoned += 1;
+            let strays = usize::from(posted.is_none());
+            member.strays += strays;
+            self.abandoned += strays;
         }
-        member.mailbox.dismiss();
-        keeper.begin(place);
+        std::mem::forget((member.caller.take(), posted));
+        keeper.begin(member.tenant);
         keeper.have_done(move || {
             // Nothing is loaded for it.
             let _ = verdict(Err(why));

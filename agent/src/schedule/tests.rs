@@ -18,7 +18,7 @@ use plugin_api::{Collector, Error, Host, Recorder, ScalarId, Schema as Names};
 
 use super::call::{Call, Maker};
 use super::clock::{Clock, Wake};
-use super::far::{Answers, Mailbox, lock};
+use super::far::{Answers, lock};
 use super::grid::Grid;
 use super::ledger::Ledger;
 use super::member::{Home, Recruit};
@@ -153,7 +153,6 @@ struct Bench {
     emitted: Arc<Mutex<Vec<Arc<Snapshot>>>>,
     ledger: Arc<Ledger>,
     answers: Arc<Answers>,
-    mailboxes: Vec<Arc<Mailbox>>,
 }
 
 impl Bench {
@@ -166,7 +165,7 @@ impl Bench {
         let answers = Arc::new(Answers::new().unwrap());
         let aggregator = Aggregator::new(identity);
         let schedule = Schedule::new(clock.clone(), aggregator, Arc::clone(&ledger), Arc::clone(&answers), None, emit);
-        Bench { clock, schedule, emitted, ledger, answers, mailboxes: Vec::new() }
+        Bench { clock, schedule, emitted, ledger, answers }
     }
 
     fn add(&mut self, name: &str, interval_ms: u64, steps: &[Step]) {
@@ -199,7 +198,7 @@ impl Bench {
     fn enlist(&mut self, name: &str, interval_ms: u64, timeout: Duration, allowance: Allowance, home: Home) {
         let manifest = Arc::new(Manifest::parse(MANIFEST).unwrap());
         let interval = Duration::from_millis(interval_ms);
-        let (mailbox, _) = self.schedule.add(Recruit {
+        self.schedule.add(Recruit {
             name: name.into(),
             schema: Arc::new(Schema::new(manifest, |_| true)),
             grid: Grid::new(interval, Duration::ZERO),
@@ -207,7 +206,6 @@ impl Bench {
             allowance,
             home: Ok(home),
         });
-        self.mailboxes.push(mailbox);
     }
 
     fn call_all(&mut self) {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::{Frame, Limits};
 
-use super::call::{Call, Caller};
+use super::call::Call;
+use super::change::Counter;
 use super::clock::Clock;
-use super::far::{Answers, Arrivals, Mailbox};
-use super::health::Health;
+use super::far::{Answers, Arrivals};
 use super::ledger::{Ledger, Place};
-use super::member::{Away, Home, Member, Recruit, Remote};
+use super::member::{Away, Member, Recruit};
 use super::wake::drift;
 use crate::child::keep::{Orders, Ward};
 use crate::snapshot::aggregate::{Aggregator, own};
@@ -30,7 +30,12 @@ pub struct Schedule {
     pub(super) emit: Emit,
     pub(super) aggregator: Aggregator,
     pub(super) ledger: Arc<Ledger>,
+    /// By place. Some may be vacant.
     pub(super) members: Vec<Member>,
+    /// How many there have ever been.
+    pub(super) tenants: u64,
+    /// Where changes come from; none where nobody can ask for any.
+    pub(super) counter: Option<Counter>,
     /// The tick that is going on.
     pub(super) tick: Wall,
     pub(super) cut_off: Mono,
@@ -75,6 +80,8 @@ impl Schedule {
             aggregator,
             ledger,
             members: Vec::new(),
+            tenants: 0,
+            counter: None,
             tick: Wall(0),
             cut_off: Mono(0),
             near: Vec::new(),
@@ -91,53 +98,20 @@ impl Schedule {
         }
     }
 
-    /// Adds a collector and gives the mailbox of the thread that it may come to have, and what its children are kept by
-    /// where it has or may have some.
-    pub fn add(&mut self, recruit: Recruit) -> (Arc<Mailbox>, Option<Ward>) {
-        let Recruit { name, schema, grid, timeout, allowance, home } = recruit;
-        let limits = allowance.limits.holding(schema.shape.scalars.len());
-        let index = self.aggregator.add(Arc::clone(&name), Arc::clone(&schema), limits);
-        let (hopeless, place, maker, starter, verdict) = match home {
-            Err(why) => (Some(why), Place::Agent, None, None, None),
-            Ok(Home::Agent(maker)) => (None, Place::Agent, Some(maker), None, None),
-            Ok(Home::Child(starter)) => (None, Place::Child, None, Some(starter), None),
-            Ok(Home::Either { maker, starter, settled, verdict }) => {
-                let place = if settled { Place::Agent } else { Place::Child };
-                (None, place, Some(maker), Some(starter), Some(verdict))
-            }
-        };
-        self.ledger.open(Arc::clone(&name), place);
-        let mailbox = Arc::new(Mailbox::default());
-        self.members.push(Member {
-            name,
-            schema,
-            grid,
-            timeout,
-            allowance,
-            next_due: Wall(0),
-            health: Health::new(),
-            hopeless,
-            place,
-            caller: maker.map(Caller::new),
-            child: Remote::default(),
-            verdict,
-            weigh: false,
-            calls: 0,
-            away: None,
-            mailbox: Arc::clone(&mailbox),
-            late: None,
-            due: false,
-            done: false,
-        });
-        let memory = allowance.memory;
-        (mailbox, starter.map(|starter| Ward { place: index, starter, timeout, limits, memory }))
+    /// Adds a collector, behind the others, and gives what its children are kept by where it has or may have some.
+    pub fn add(&mut self, recruit: Recruit) -> Option<Ward> {
+        let place = self.members.len();
+        let vacant = Member::vacant(0, 0);
+        self.aggregator.add(Arc::clone(&vacant.name), Arc::clone(&vacant.schema), vacant.limits());
+        self.members.push(vacant);
+        self.enlist(place, recruit)
     }
 
     /// Children are kept by these orders, and are started now.
     pub fn keep(&mut self, keeper: Orders) {
-        for (place, member) in self.members.iter().enumerate() {
-            if member.place == Place::Child && member.hopeless.is_none() {
-                keeper.begin(place);
+        for member in &self.members {
+            if member.place == Place::Child {
+                keeper.begin(member.tenant);
             }
         }
         self.keeper = Some(keeper);
@@ -162,7 +136,13 @@ impl Schedule {
         let cut_off = Wall(tick.0 + length / 100 * CUT_OFF_PERCENT);
         self.tick = tick;
         self.cut_off = self.clock.mono().plus(cut_off.since(now));
-        self.ledger.with(|books| (books.tick, books.late) = (tick, now.since(tick)));
+        self.ledger.with(|books| {
+            (books.tick, books.late) = (tick, now.since(tick));
+            (books.next_due, books.cut_off) = (next, self.cut_off);
+            for (entry, member) in books.collectors.iter_mut().zip(&self.members) {
+                entry.next_due = member.next_due;
+            }
+        });
         self.near.clear();
         self.near_next = 0;
         self.tried_unknown = false;
@@ -340,10 +320,12 @@ impl Schedule {
             let member = &mut self.members[section.place];
             if member.health.note(section.status, &section.error, self.tick) {
                 say(&member.name, section);
+                self.ledger.went_wrong(section.place, &section.error, self.tick);
             }
         }
         self.ledger.with(|books| {
             books.snapshots += 1;
+            books.cut_off = Mono(0);
             for section in &self.sections {
                 books.collectors[section.place].status = Some(section.status);
             }
@@ -359,6 +341,13 @@ impl Schedule {
     /// No snapshot comes after this: what hangs on them may end.
     pub fn close(&mut self) {
         self.emit = Box::new(|_| {});
+        if let Some(counter) = &self.counter {
+            counter.close();
+        }
+        for member in &mut self.members {
+            // What was in no call is dropped with the schedule.
+            member.caller = member.mailbox.close().map(|call| call.caller).or(member.caller.take());
+        }
         if let Some(keeper) = &self.keeper {
             keeper.close();
         }

@@ -38,6 +38,11 @@ impl Schedule {
             match self.clock.sleep_until(due) {
                 Wake::Stopped => return false,
                 Wake::Stepped => self.stepped(),
+                Wake::Called => {
+                    if self.called() {
+                        return true;
+                    }
+                }
                 Wake::Due => {
                     let now = self.clock.wall();
                     self.look_for_suspend(now);
@@ -49,7 +54,7 @@ impl Schedule {
                     for member in &mut self.members {
                         member.due = member.next_due <= tick;
                         if member.due {
-                            member.next_due = member.grid.after(tick);
+                            member.goes_on_from(tick);
                         }
                     }
                     self.begin(tick, now);
@@ -73,9 +78,11 @@ impl Schedule {
         let event = Event { from: Some(rfc3339(before)), to: Some(rfc3339(now)), ..Event::new(EventKind::Clock) };
         tracing::warn!(from = event.from, to = event.to, "the wall clock was set");
         self.aggregator.happened(event);
-        for member in &mut self.members {
-            member.next_due = member.grid.after(now);
+        for member in self.members.iter_mut().filter(|member| !member.is_vacant) {
+            // Who has just come is read now, as it was to be.
+            member.next_due = if member.is_fresh { now } else { member.grid.after(now) };
         }
+        self.book_due();
     }
 
     fn look_for_suspend(&mut self, now: Wall) {
@@ -93,7 +100,7 @@ impl Schedule {
     /// Counts the ticks that were slept through, and leaves each collector at its last one.
     fn miss(&mut self, now: Wall) {
         for (place, member) in self.members.iter_mut().enumerate() {
-            if member.next_due > now {
+            if member.next_due > now || member.is_fresh {
                 continue;
             }
             let (missed, latest) = member.grid.catch_up(member.next_due, now);

@@ -43,10 +43,13 @@ pub struct Answer {
     pub reading: Result<Frame, Failure>,
 }
 
-struct Member {
+/// A collector, as its sections are made; what is left of one that has left.
+pub struct Member {
     name: Arc<str>,
     schema: Arc<Schema>,
     limits: Limits,
+    /// Where its sections stand among those of the others.
+    order: usize,
     sections: Pool<Section>,
     /// The last section that was emitted with a reading.
     base: Option<Arc<Section>>,
@@ -78,10 +81,51 @@ impl Aggregator {
         }
     }
 
-    /// Adds a collector and tells its place.
+    /// Adds a collector, whose sections stand behind those of all others, and tells its place.
     pub fn add(&mut self, name: Arc<str>, schema: Arc<Schema>, limits: Limits) -> usize {
-        self.members.push(Member { name, schema, limits, sections: Pool::default(), base: None });
+        let order = self.behind_all();
+        self.members.push(Member { name, schema, limits, order, sections: Pool::default(), base: None });
         self.members.len() - 1
+    }
+
+    /// Puts another collector in a place, and gives what was there. Its sections stand behind those of all others.
+    pub fn replace(&mut self, place: usize, name: Arc<str>, schema: Arc<Schema>, limits: Limits) -> Member {
+        let order = self.behind_all();
+        let new = Member { name, schema, limits, order, sections: Pool::default(), base: None };
+        std::mem::replace(&mut self.members[place], new)
+    }
+
+    fn behind_all(&self) -> usize {
+        self.members.iter().map(|member| member.order + 1).max().unwrap_or(0)
+    }
+
+    /// Has the sections of these places stand in this order, before those of all others.
+    pub fn arrange(&mut self, order: &[usize]) {
+        let listed = order.len();
+        for member in &mut self.members {
+            member.order = member.order.saturating_add(listed);
+        }
+        for (nth, &place) in order.iter().enumerate() {
+            if let Some(member) = self.members.get_mut(place) {
+                member.order = nth;
+            }
+        }
+        // From 0 without holes, so that a thousand changes later it is no greater than the first time.
+        let mut places: Vec<_> = (0..self.members.len()).collect();
+        places.sort_by_key(|&place| self.members[place].order);
+        for (nth, &place) in places.iter().enumerate() {
+            self.members[place].order = nth;
+        }
+    }
+
+    /// Where the sections of a place stand.
+    pub fn order(&self, place: usize) -> usize {
+        self.members[place].order
+    }
+
+    /// Has the snapshots be of this host and bear these labels from now on; the run and its sequence go on.
+    pub fn relabel(&mut self, host: Option<String>, labels: Vec<(String, String)>) {
+        self.identity = Arc::new(Identity { host, run: self.identity.run.clone(), labels });
     }
 
     /// Takes back what the sinks have let go of. Once a tick, before the first [`Aggregator::blank`].
@@ -107,7 +151,11 @@ impl Aggregator {
 
     /// Takes back a section that is not to be emitted.
     pub fn give_back(&mut self, section: Arc<Section>) {
-        self.members[section.place].sections.keep(section);
+        let member = &mut self.members[section.place];
+        // One of who had the place before is of no use to anybody: its cells mean something else.
+        if Arc::ptr_eq(&member.schema, &section.schema) && Arc::ptr_eq(&member.name, &section.name) {
+            member.sections.keep(section);
+        }
     }
 
     /// A collector is another one from now on: nothing grows from what the one before it counted.
@@ -135,8 +183,12 @@ impl Aggregator {
             sections: Vec::new(),
             events: Vec::new(),
         });
-        sections.sort_unstable_by_key(|section| section.place);
+        let members = &self.members;
+        sections.sort_unstable_by_key(|section| members[section.place].order);
         let it = own(&mut snapshot);
+        if !Arc::ptr_eq(&it.identity, &self.identity) {
+            it.identity = Arc::clone(&self.identity);
+        }
         it.timestamp = timestamp;
         it.sequence = self.sequence;
         self.sequence += 1;

@@ -36,8 +36,10 @@ impl Life {
 pub enum News {
     /// It is there and can be asked.
     Up {
-        /// Whose.
+        /// Whose, when it was told.
         place: usize,
+        /// The same, for when the place is another's.
+        tenant: u64,
         /// What it is asked by.
         line: Line,
         /// This life of it.
@@ -45,8 +47,10 @@ pub enum News {
     },
     /// It died, or could not be started.
     Down {
-        /// Whose.
+        /// Whose, when it was told.
         place: usize,
+        /// The same, for when the place is another's.
+        tenant: u64,
         /// Why.
         cause: String,
         /// After what wait it is started again; none where it died too often.
@@ -56,21 +60,32 @@ pub enum News {
     },
     /// It has shown itself, and its library is loaded into the agent.
     Settled {
-        /// Whose.
+        /// Whose, when it was told.
         place: usize,
+        /// The same, for when the place is another's.
+        tenant: u64,
     },
 }
 
 impl News {
+    /// Whose it is: the place, and who had it when it was told.
+    pub fn of(&self) -> (usize, u64) {
+        match self {
+            News::Up { place, tenant, .. } | News::Down { place, tenant, .. } | News::Settled { place, tenant } => {
+                (*place, *tenant)
+            }
+        }
+    }
+
     /// Adds it to what was not heard yet. A child that dies every 4 s while a collector sleeps for a day must fill neither
     /// memory nor descriptors: deaths are counted together, and of the lines of the dead only the first is kept, in which
     /// may stand what they died of.
     pub fn add_to(mut self, unheard: &mut Vec<News>) {
-        if let News::Down { place: dead, deaths, .. } = &mut self {
+        if let News::Down { tenant: dead, deaths, .. } = &mut self {
             let mut others_died = false;
             unheard.retain(|news| match news {
-                News::Up { place, .. } if place == dead => !others_died,
-                News::Down { place, deaths: before, .. } if place == dead => {
+                News::Up { tenant, .. } if tenant == dead => !others_died,
+                News::Down { tenant, deaths: before, .. } if tenant == dead => {
                     *deaths += before;
                     others_died = true;
                     false
@@ -104,10 +119,11 @@ mod tests {
             let (socket, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
             open.push(theirs);
             let line = Line::new(socket.into(), Limits::default());
-            News::Up { place: 0, line, life: Arc::new(Life::of(1)) }.add_to(unheard);
+            News::Up { place: 0, tenant: 0, line, life: Arc::new(Life::of(1)) }.add_to(unheard);
         };
-        let down = |place, cause: &str, unheard: &mut Vec<News>| {
-            News::Down { place, cause: cause.into(), again: None, deaths: 1 }.add_to(unheard);
+        // All had the same place, one after the other.
+        let down = |tenant, cause: &str, unheard: &mut Vec<News>| {
+            News::Down { place: 0, tenant, cause: cause.into(), again: None, deaths: 1 }.add_to(unheard);
         };
         up(&mut unheard);
         down(0, "first", &mut unheard);
@@ -117,7 +133,7 @@ mod tests {
             down(0, "last", &mut unheard);
         }
         let told = unheard.iter().map(|news| match news {
-            News::Down { place, cause, deaths, .. } => (*place, &**cause, *deaths),
+            News::Down { tenant, cause, deaths, .. } => (*tenant, &**cause, *deaths),
             _ => (0, "up", 0),
         });
         assert_eq!(told.collect::<Vec<_>>(), [(0, "up", 0), (1, "another", 1), (0, "last", 4)]);

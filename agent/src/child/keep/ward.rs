@@ -34,12 +34,12 @@ pub type Starter = Box<dyn FnMut() -> Result<Start, String> + Send>;
 
 /// A collector that has, or may come to have, a child.
 pub struct Ward {
-    /// Its place in the schedule.
+    /// Its place in the schedule, which is another's when it has left.
     pub place: usize,
+    /// What it is told by from who had the place before, and from who has it after.
+    pub tenant: u64,
     /// How a child of it is started.
     pub starter: Starter,
-    /// How long a call may take.
-    pub timeout: Duration,
     /// What an answer may hold.
     pub limits: Limits,
     /// Its budget of memory, for the words of a death.
@@ -51,6 +51,8 @@ pub(super) struct Kept {
     pub(super) ward: Ward,
     pub(super) start: Option<Start>,
     pub(super) state: State,
+    /// Its collector has left: it goes when its child is buried.
+    pub(super) dismissed: bool,
     /// How often it died since it last answered well.
     pub(super) failures: usize,
     pub(super) deaths: VecDeque<Mono>,
@@ -95,7 +97,7 @@ impl Watched {
 
 impl Kept {
     pub(super) fn new(ward: Ward) -> Kept {
-        Kept { ward, start: None, state: State::Absent, failures: 0, deaths: VecDeque::new() }
+        Kept { ward, start: None, state: State::Absent, dismissed: false, failures: 0, deaths: VecDeque::new() }
     }
 
     /// When something is to be done about it.
@@ -149,8 +151,8 @@ mod tests {
     fn kept() -> Kept {
         let ward = Ward {
             place: 0,
+            tenant: 0,
             starter: Box::new(|| Err("a test".into())),
-            timeout: Duration::from_secs(1),
             limits: Limits::default(),
             memory: 0,
         };

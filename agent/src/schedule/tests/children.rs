@@ -72,14 +72,14 @@ impl Far {
         theirs.set_nonblocking(true).unwrap();
         self.lives += 1;
         let line = Line::new(socket.into(), Limits::default());
-        self.bench.answers.tell(News::Up { place, line, life: Arc::new(Life::of(self.lives)) });
+        self.bench.answers.tell(News::Up { place, tenant: place as u64, line, life: Arc::new(Life::of(self.lives)) });
         Child { socket: theirs, clock: Arc::clone(&self.bench.clock), has_answered: false }
     }
 
     /// The keeper has buried one, and starts another one after this wait.
     fn down(&self, cause: &str, again: Option<u64>) {
         let again = again.map(Duration::from_millis);
-        self.bench.answers.tell(News::Down { place: 0, cause: cause.into(), again, deaths: 1 });
+        self.bench.answers.tell(News::Down { place: 0, tenant: 0, cause: cause.into(), again, deaths: 1 });
     }
 
     /// What has come is taken in.
@@ -504,7 +504,7 @@ fn death_of_a_child_that_was_let_go_of_is_nothing_to_the_call_in_the_agent() {
     assert_eq!((tick.sections[0].status, count(&tick.sections[0])), (Status::Ok, Some(60)));
     assert_eq!(far.books().restarts, 0);
     far.begin();
-    let call = far.bench.mailboxes[0].next().unwrap();
+    let call = far.bench.schedule.members[0].mailbox.next().unwrap();
     far.bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
     assert_eq!(count(&far.bench.rest().sections[0]), Some(70));
 }

@@ -11,7 +11,7 @@ fn back_off_after_calls_that_were_pending_and_then_too_late_says_what_went_wrong
     bench.start();
     for round in 0..3 {
         assert!(bench.schedule.sleep());
-        let call = if round == 0 { bench.hang() } else { bench.mailboxes[0].next().unwrap() };
+        let call = if round == 0 { bench.hang() } else { bench.schedule.members[0].mailbox.next().unwrap() };
         bench.clock.advance(900 * MS);
         assert_eq!(section(&bench.leave(), "a").status, Status::Pending);
         bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
@@ -82,7 +82,7 @@ fn late_collector_is_marked_and_not_run_twice() {
     bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
     assert!(bench.schedule.sleep());
     assert_eq!(bench.ledger.with(|books| (books.collectors[0].timeouts, books.collectors[0].dropped)), (1, 1));
-    bench.answers.hand_in(bench.mailboxes[0].next().unwrap().run(&Slots::nowhere().slot()));
+    bench.answers.hand_in(bench.schedule.members[0].mailbox.next().unwrap().run(&Slots::nowhere().slot()));
     let third = bench.rest();
     assert_eq!((section(&third, "a").status, section(&third, "a").at), (Status::Ok, Some(third.timestamp)));
 }
@@ -99,7 +99,7 @@ fn reading_that_comes_between_two_ticks_stands_in_for_the_call_that_follows_it()
     // It answers before the next tick, so it is asked again at that, and is again too slow for it.
     bench.answers.hand_in(call.run(&Slots::nowhere().slot()));
     assert!(bench.schedule.sleep());
-    let call = bench.mailboxes[0].next().unwrap();
+    let call = bench.schedule.members[0].mailbox.next().unwrap();
     bench.clock.advance(950 * MS);
     let second = bench.leave();
     assert_eq!((section(&second, "a").status, count(section(&second, "a"))), (Status::Ok, Some(1)));
@@ -117,9 +117,9 @@ fn collector_that_is_quick_again_is_called_here_and_its_thread_ends() {
     assert!(bench.schedule.sleep());
     let call = bench.hang();
     let (end, ended) = std::sync::mpsc::channel();
-    let (mailbox, answers) = (Arc::clone(&bench.mailboxes[0]), Arc::clone(&bench.answers));
+    let answers = Arc::clone(&bench.answers);
     std::thread::spawn(move || {
-        super::super::far::serve(call.run(&Slots::nowhere().slot()), &mailbox, &answers, &Slots::nowhere().slot());
+        super::super::far::serve(call.run(&Slots::nowhere().slot()), &answers, &Slots::nowhere().slot());
         end.send(()).unwrap();
     });
     bench.leave();
