@@ -20,6 +20,7 @@ use tracing::Level;
 use self::recruiting::Recruiting;
 use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
+use crate::config::good;
 use crate::config::layers::Environment;
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
 use crate::config::{Config, Refused};
@@ -107,7 +108,34 @@ impl Setup {
         Setup::of(Config::read(path, Environment::of_process()))
     }
 
-    /// The same of a configuration that is no file: of this text and the variables alone.
+    /// The same; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
+    ///
+    /// # Errors
+    /// The configuration is wrong, and no copy can stand in for it: both are told.
+    pub fn read_or_last_good(path: Option<&Path>) -> Result<Setup, SetupError> {
+        let refused = match Setup::read(path) {
+            Err(SetupError::Config(refused)) => *refused,
+            read => return read,
+        };
+        let copy = good::stand_in(path, Environment::of_process(), refused);
+        let stand_in = copy.as_ref().ok().and_then(Config::stands_in).cloned();
+        Setup::of(copy).map_err(|error| match (error, stand_in) {
+            (SetupError::Config(copy), Some(stand_in)) => {
+                SetupError::Config(Box::new(good::refused_too(&stand_in, *copy)))
+            }
+            (error, _) => error,
+        })
+    }
+
+    /// Keeps a copy of this configuration, which has proved good, where `agent.last_good` wants one. Waits for the disk.
+    pub fn keep_good(&self) {
+        if let Err(cause) = self.config.keep_good() {
+            let copy = self.plan.agent.last_good.as_deref().map(|path| harmless::path(path).to_string());
+            tracing::warn!(copy, %cause, "could not keep a copy of the config as agent.last_good wants it");
+        }
+    }
+
+    /// As [`Setup::read`] of a configuration that is no file: of this text and the variables alone.
     ///
     /// # Errors
     /// The configuration is wrong.
@@ -141,6 +169,10 @@ impl Setup {
     /// What an operator wants to be told of the configuration and the plugins, and how much it matters.
     pub fn remarks(&self) -> Vec<(Level, String)> {
         let mut remarks = Vec::new();
+        if let Some(stand_in) = self.config.stands_in() {
+            remarks.push((Level::ERROR, stand_in.refused.to_string()));
+            remarks.push((Level::ERROR, stand_in.told()));
+        }
         for left_out in self.config.left_out() {
             let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
             remarks.push((Level::ERROR, format!("{} is left out:\n{refused}", left_out.path)));

@@ -12,7 +12,7 @@ mod schema;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use tracing::Level;
@@ -93,9 +93,9 @@ enum Command {
 }
 
 impl Invocation {
-    /// Reads the configuration, starts the log, and says what there is to say.
-    fn begin(&self) -> Result<(Setup, Log), u8> {
-        let setup = Setup::read(self.config.as_deref()).map_err(|error| refuse(&error))?;
+    /// Starts the log as the configuration that was `read` has it, and says what there is to say.
+    fn begin(&self, read: fn(Option<&Path>) -> Result<Setup, SetupError>) -> Result<(Setup, Log), u8> {
+        let setup = read(self.config.as_deref()).map_err(|error| refuse(&error))?;
         let agent = &setup.plan.agent;
         let format = match agent.log_format {
             LogFormat::Text => log::Format::Text,

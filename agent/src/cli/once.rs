@@ -43,7 +43,7 @@ fn window(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn once(invocation: &Invocation, once: &Once) -> u8 {
-    let (setup, log) = match invocation.begin() {
+    let (setup, log) = match invocation.begin(Setup::read) {
         Ok(begun) => begun,
         Err(code) => return code,
     };

@@ -17,12 +17,15 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 const DESCRIPTORS: usize = 8;
 
 pub(super) fn run(invocation: &Invocation) -> u8 {
-    let (setup, log) = match invocation.begin() {
+    let (setup, log) = match invocation.begin(Setup::read_or_last_good) {
         Ok(begun) => begun,
         Err(code) => return code,
     };
     let code = match start(&setup) {
-        Ok((signals, agent)) => serve(signals, agent, &log),
+        Ok((signals, agent)) => {
+            setup.keep_good();
+            serve(signals, agent, &log)
+        }
         Err(error) => super::refuse(&error),
     };
     log.flush();

@@ -69,6 +69,8 @@ pub struct Layer {
     pub table: Table,
     /// What is wrong with it by itself.
     pub faults: Vec<Fault>,
+    /// The file that it is of.
+    pub path: Option<PathBuf>,
 }
 
 /// What a layer is to the others.
@@ -83,11 +85,9 @@ pub enum Rank {
 /// Reads all layers, the lowest first.
 pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
     let mut layers = vec![shipped(sources)];
-    let named = environment.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let named = explicit.map(Path::to_owned).or(named);
-    let path = named.clone().unwrap_or_else(|| PathBuf::from(SYSTEM_FILE));
+    let (path, is_named) = main_file(explicit, environment);
     match read_bounded(&path, MAX_FILE_BYTES) {
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => {}
         read => layers.push(file(&path, read, Rank::Whole, environment, sources)),
     }
     // `-c perfwatch.toml` has a parent of "", which is the current folder.
@@ -103,16 +103,24 @@ pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut So
     layers
 }
 
+/// The file of a config, and whether somebody named it, so that it has to be there.
+pub fn main_file(explicit: Option<&Path>, environment: &Environment) -> (PathBuf, bool) {
+    let variable = || environment.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let named = explicit.map(Path::to_owned).or_else(variable);
+    let is_named = named.is_some();
+    (named.unwrap_or_else(|| PathBuf::from(SYSTEM_FILE)), is_named)
+}
+
 /// The layers of a config that is a text and no file, the lowest first.
 pub fn of_text(text: &str, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
-    let given = |sources: &mut _| file(Path::new(TEXT_NAME), Ok(text.to_owned()), Rank::Whole, environment, sources);
+    let given = |sources: &mut _| of_file(TEXT_NAME.to_owned(), text, Rank::Whole, environment, sources);
     vec![shipped(sources), given(sources), of_variables(environment, sources)]
 }
 
-fn shipped(sources: &mut Sources) -> Layer {
+pub(super) fn shipped(sources: &mut Sources) -> Layer {
     let source = sources.add(SHIPPED_NAME, SHIPPED);
     let (table, faults) = tree::parse(source, SHIPPED);
-    Layer { source, rank: Rank::Whole, table, faults }
+    Layer { source, rank: Rank::Whole, table, faults, path: None }
 }
 
 /// The secret in a file, without the newline that editors end it with.
@@ -178,20 +186,26 @@ fn file(path: &Path, read: io::Result<String>, rank: Rank, environment: &Environ
         Ok(text) => text,
         Err(error) => return unread(path, &error, rank, sources),
     };
-    let source = sources.add(harmless::path(path).to_string(), text.as_str());
-    let (mut table, mut faults) = tree::parse(source, &text);
+    let name = harmless::path(path).to_string();
+    Layer { path: Some(path.to_owned()), ..of_file(name, &text, rank, environment, sources) }
+}
+
+/// A layer of the text of a file.
+pub(super) fn of_file(name: String, text: &str, rank: Rank, environment: &Environment, sources: &mut Sources) -> Layer {
+    let source = sources.add(name, text);
+    let (mut table, mut faults) = tree::parse(source, text);
     variables::fill_in(&mut table, &environment.variables, &mut faults);
-    Layer { source, rank, table, faults }
+    Layer { source, rank, table, faults, path: None }
 }
 
 fn unread(path: &Path, error: &io::Error, rank: Rank, sources: &mut Sources) -> Layer {
     let source = sources.add(harmless::path(path).to_string(), "");
     let origin = Origin { source, ..Origin::default() };
     let faults = vec![Fault::new(origin, format!("could not read it: {error}"))];
-    Layer { source, rank, table: Table::default(), faults }
+    Layer { source, rank, table: Table::default(), faults, path: Some(path.to_owned()) }
 }
 
-fn of_variables(environment: &Environment, sources: &mut Sources) -> Layer {
+pub(super) fn of_variables(environment: &Environment, sources: &mut Sources) -> Layer {
     let mut faults = Vec::new();
     for name in &environment.broken {
         let origin = Origin { source: sources.add_variable(name, ""), ..Origin::default() };
@@ -199,5 +213,5 @@ fn of_variables(environment: &Environment, sources: &mut Sources) -> Layer {
     }
     let source = sources.len();
     let table = variables::overrides(&environment.variables, sources, &mut faults);
-    Layer { source, rank: Rank::Whole, table, faults }
+    Layer { source, rank: Rank::Whole, table, faults, path: None }
 }

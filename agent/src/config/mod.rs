@@ -10,8 +10,11 @@
 
 pub mod agent;
 mod collectors;
+pub mod good;
+mod kept;
 pub mod layers;
 mod merge;
+pub mod partly;
 pub mod plan;
 pub mod schema;
 pub mod show;
@@ -29,6 +32,7 @@ use plugin_api::host_side::options::{Settings, check};
 use plugin_api::host_side::tree::{Data, Table};
 
 use agent::AgentSettings;
+use good::StandIn;
 use layers::{Environment, Layer, Rank};
 use plan::{Plan, Planner, Plugins, SinkCheck};
 
@@ -44,6 +48,8 @@ pub struct Config {
     settings: Settings,
     /// Faults of `[agent]`, told with those of the rest.
     pending: Vec<Fault>,
+    /// Set where this is a copy.
+    stands_in: Option<StandIn>,
 }
 
 /// A file of `conf.d` that is at fault and left out. What it configures is failed and does not run with defaults instead.
@@ -105,7 +111,8 @@ impl Config {
         let agent = AgentSettings::new(&settings, &environment);
         let (merged, left_out) = (Table::default(), Vec::new());
         let pending = Vec::new();
-        let mut config = Config { sources, layers, environment, left_out, merged, agent, settings, pending };
+        let stands_in = None;
+        let mut config = Config { sources, layers, environment, left_out, merged, agent, settings, pending, stands_in };
         let faults: Vec<Fault> = config.layers.iter().flat_map(|layer| layer.faults.clone()).collect();
         config.leave_out(faults)?;
         config.settle();
@@ -199,14 +206,7 @@ impl Config {
                 faults.push(Fault::new(entry.value.origin, message).allowed("a table"));
             }
         }
-        let empty = Table::default();
-        let (given, at) = match self.merged.entry("agent") {
-            Some(entry) => match &entry.value.data {
-                Data::Table(table) => (table, entry.key_origin),
-                _ => (&empty, entry.key_origin),
-            },
-            None => (&empty, Origin::default()),
-        };
+        let (given, at) = agent_table(&self.merged);
         self.settings = check(&agent::DECLARED, given, at, &layers::read_secret, &mut self.sources, faults);
         self.agent = AgentSettings::new(&self.settings, &self.environment);
     }
@@ -244,6 +244,18 @@ impl Config {
             });
         }
         Ok(())
+    }
+}
+
+/// `[agent]`, and where it stands.
+fn agent_table(merged: &Table) -> (&Table, Origin) {
+    static NOTHING: Table = Table { entries: Vec::new() };
+    match merged.entry("agent") {
+        Some(entry) => match &entry.value.data {
+            Data::Table(table) => (table, entry.key_origin),
+            _ => (&NOTHING, entry.key_origin),
+        },
+        None => (&NOTHING, Origin::default()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod declared;
 mod faults;
+mod good;
 mod layered;
 mod planned;
 mod shown;
