@@ -20,4 +20,5 @@ mod printed;
 mod record;
 mod replaced;
 mod schedule;
+mod service;
 mod signals;
