@@ -20,6 +20,7 @@ use tracing::Level;
 use self::recruiting::Recruiting;
 use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
+use crate::config::agent::Trust;
 use crate::config::good;
 use crate::config::layers::Environment;
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
@@ -146,7 +147,8 @@ impl Setup {
     fn of(config: Result<Config, Refused>) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
-        let (authority, bundled) = (Authority::of_this_agent(), Bundled::of_this_agent());
+        let authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
+        let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
         let (mut at_paths, mut plugins) = (Vec::new(), Plugins::default());
         plugins.found = found.plugins.iter().map(|known| available(known)).collect();

@@ -1,7 +1,7 @@
 //! Libraries are known before their code runs: those that cargo really builds, and those that are no plugins.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -204,20 +204,6 @@ fn second_plugin_of_a_name_is_not_used_and_told() {
     for path in [&first, &second] {
         assert!(finished.stderr.contains(path.to_str().unwrap()), "{finished}");
     }
-}
-
-#[test]
-fn plugin_that_others_may_write_is_not_loaded_by_root() {
-    if !rustix::process::geteuid().is_root() {
-        return skip("root");
-    }
-    let site = Site::new();
-    let library = site.path("plugins/libperfwatch_mock.so");
-    fs::copy(&built().test_plugins["perfwatch_mock"], &library).unwrap();
-    fs::set_permissions(&library, fs::Permissions::from_mode(0o666)).unwrap();
-    let finished = site.output(["check"]);
-    assert_eq!(finished.code(), 69, "{finished}");
-    assert!(finished.stderr.contains(&format!("chmod o-w {}", library.display())), "{finished}");
 }
 
 #[test]

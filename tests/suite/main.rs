@@ -22,3 +22,4 @@ mod replaced;
 mod schedule;
 mod service;
 mod signals;
+mod trust;

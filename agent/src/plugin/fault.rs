@@ -43,7 +43,12 @@ pub enum Problem {
     /// The section is no manifest of a contract that this agent speaks: all faults, rendered.
     Manifest(String),
     /// It could have been changed by others.
-    Trust(TrustError),
+    Trust {
+        /// Its name, by which an operator knows it: the path that matters may be that of a folder.
+        plugin: String,
+        /// Whose it is, and who writes where.
+        error: TrustError,
+    },
     /// No private copy.
     Seal(SealError),
     /// Other bytes than those that were checked.
@@ -72,7 +77,10 @@ impl From<ElfError> for Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", harmless::path(&self.path), self.problem)
+        match &self.problem {
+            Problem::Trust { plugin, error } => write!(f, "{plugin}: {error}"),
+            problem => write!(f, "{}: {problem}", harmless::path(&self.path)),
+        }
     }
 }
 
@@ -102,7 +110,7 @@ impl fmt::Display for Problem {
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
             Problem::Manifest(told) => f.write_str(told.trim_end()),
-            Problem::Trust(error) => error.fmt(f),
+            Problem::Trust { error, .. } => error.fmt(f),
             Problem::Seal(error) => error.fmt(f),
             Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
         }
@@ -115,7 +123,7 @@ impl error::Error for Problem {
             Problem::Folder(error) => Some(error),
             Problem::Open(error) => error.source(),
             Problem::Elf(error) => error.source(),
-            Problem::Trust(error) => error.source(),
+            Problem::Trust { error, .. } => error.source(),
             Problem::Seal(error) => error.source(),
             _ => None,
         }

@@ -17,7 +17,7 @@ use std::{env, fs, io};
 use super::fault::{Fault, Problem};
 use super::known::{Bundled, Known, SYSTEM_FOLDER};
 use super::open::Inode;
-use super::trust::{Authority, Doubt};
+use super::trust::{Authority, Doubt, Ground};
 
 /// Most libraries in one folder: four times as many plugins as were ever loaded at once, and twice `/usr/lib` of a desktop, named by mistake.
 const LIBRARIES_MAX: usize = 4096;
@@ -74,7 +74,7 @@ pub fn folders(plugin_dirs: &[PathBuf]) -> Vec<Folder> {
 /// Looks through the folders. A folder that comes twice counts once.
 #[must_use]
 pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Found {
-    let (mut found, mut seen) = (Found::default(), HashSet::new());
+    let (mut found, mut seen, mut ground) = (Found::default(), HashSet::new(), Ground::default());
     for Folder { path: folder, named } in folders {
         match Inode::of(folder) {
             Ok(inode) if !seen.insert(inode) => continue,
@@ -89,12 +89,10 @@ pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Fou
             Ok(names) => {
                 found.searched.push(folder.clone());
                 for name in names {
-                    found.look_at(
-                        &folder.join(&name),
-                        name.as_bytes().starts_with(PREFIX.as_bytes()),
-                        bundled,
-                        authority,
-                    );
+                    let should_be_ours = name.as_bytes().starts_with(PREFIX.as_bytes());
+                    let known = Known::read(&folder.join(&name), bundled);
+                    let known = known.and_then(|known| Ok((known.may_be_loaded_on(authority, &mut ground)?, known)));
+                    found.take(known, should_be_ours);
                 }
             }
             Err(problem) => found.faults.push(Fault { path: folder.clone(), problem }),
@@ -104,8 +102,7 @@ pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Fou
 }
 
 impl Found {
-    fn look_at(&mut self, path: &Path, should_be_ours: bool, bundled: &Bundled, authority: &Authority) {
-        let known = Known::read(path, bundled).and_then(|known| Ok((known.may_be_loaded(authority)?, known)));
+    fn take(&mut self, known: Result<(Vec<Doubt>, Known), Fault>, should_be_ours: bool) {
         match known {
             Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name() == known.name()) {
                 Some(first) => {
@@ -118,7 +115,7 @@ impl Found {
                 None => {
                     for doubt in doubts {
                         // A folder's is the same for all in it.
-                        if !self.doubts.contains(&doubt) {
+                        if !self.doubts.iter().any(|told| told.covers(&doubt)) {
                             self.doubts.push(doubt);
                         }
                     }
@@ -251,16 +248,38 @@ mod tests {
     }
 
     #[test]
-    fn plugin_that_others_may_write_is_used_and_told() {
+    fn plugins_in_a_folder_that_others_may_write_are_told_once_or_refused_each() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ups.so");
-        fs::write(&path, plugin("ups")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        let found = search(&[folder.path()]);
-        let told: Vec<_> = found.doubts.iter().map(ToString::to_string).collect();
+        for name in ["ups", "usv"] {
+            fs::write(folder.path().join(name).with_extension("so"), plugin(name)).unwrap();
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let folders = [Folder { path: folder.path().to_owned(), named: true }];
+        let look = |authority: &Authority| find(&folders, &Bundled::default(), authority);
+        let relaxed = look(&Authority::of_this_agent().relaxed(true));
+        let told: Vec<_> = relaxed.doubts.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 1);
-        assert!(told[0].contains("is writable by everyone (0666)"), "{told:?}");
-        assert_eq!(names(&found), ["ups"]);
+        assert!(told[0].contains("is writable by everyone (0777)"), "{told:?}");
+        assert_eq!(names(&relaxed), ["ups", "usv"]);
+        // Another user than root is only warned.
+        let strict = look(&Authority::of_this_agent().in_service());
+        assert!(strict.plugins.is_empty() && strict.doubts.is_empty());
+        let refused: Vec<_> = strict.faults.iter().map(ToString::to_string).collect();
+        assert_eq!(refused.len(), 2);
+        assert!(refused[1].starts_with("usv: not loaded: /") && refused[1].contains(" is writable by everyone (0777)"));
+    }
+
+    #[test]
+    fn refused_plugin_does_not_shadow_a_good_one() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&first, &second] {
+            fs::write(folder.path().join("ups.so"), plugin("ups")).unwrap();
+        }
+        fs::set_permissions(first.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let folders = [&first, &second].map(|folder| Folder { path: folder.path().to_owned(), named: true });
+        let found = find(&folders, &Bundled::default(), &Authority::of_this_agent().in_service());
+        assert_eq!(found.plugins[0].path, second.path().join("ups.so"));
+        assert_eq!((found.faults.len(), found.shadowed.len()), (1, 0));
     }
 
     #[test]

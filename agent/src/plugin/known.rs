@@ -21,7 +21,7 @@ use super::elf::Elf;
 use super::fault::{Fault, Problem};
 use super::open::{self, Identity, Inode, OpenError, Opened};
 use super::seal;
-use super::trust::{Authority, Doubt, TrustError};
+use super::trust::{Authority, Doubt, Ground, TrustError};
 
 /// Where distributions install the plugins that come with the agent.
 pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
@@ -105,13 +105,24 @@ impl Known {
     /// # Errors
     /// Names both machines where they differ, or who could have changed what.
     pub fn may_be_loaded(&self, authority: &Authority) -> Result<Vec<Doubt>, Fault> {
-        self.elf.runs_here().map_err(|error| self.fault(error.into()))?;
-        match authority.judge(&self.opened) {
-            // Told and not refused: there is no key yet with which an operator could overrule a refusal, and a clone
-            // in a folder that others may write has to run.
-            Err(TrustError::Refused(doubt)) => Ok(vec![doubt]),
-            judged => judged.map_err(|error| self.fault(Problem::Trust(error))),
-        }
+        self.may_be_loaded_on(authority, &mut Ground::default())
+    }
+
+    /// The same of one of many: what is passed on the way to them is looked at once.
+    ///
+    /// # Errors
+    /// As of [`Known::may_be_loaded`].
+    pub fn may_be_loaded_on(&self, authority: &Authority, ground: &mut Ground) -> Result<Vec<Doubt>, Fault> {
+        self.runs_here()?;
+        authority.judge(&self.path, &self.opened, ground).map_err(|error| self.untrusted(error))
+    }
+
+    fn runs_here(&self) -> Result<(), Fault> {
+        self.elf.runs_here().map_err(|error| self.fault(error.into()))
+    }
+
+    fn untrusted(&self, error: TrustError) -> Fault {
+        self.fault(Problem::Trust { plugin: self.name().to_owned(), error })
     }
 
     /// The plugin's name.
@@ -140,8 +151,9 @@ impl Known {
     /// # Errors
     /// It may not be loaded, no copy can be made, or its bytes are no longer those that were checked.
     pub fn loadable(&self, authority: &Authority, state_folder: &Path) -> Result<Loadable, Fault> {
+        self.runs_here()?;
         // Warnings were told when it was found.
-        let _told: Vec<Doubt> = self.may_be_loaded(authority)?;
+        let _told: Vec<Doubt> = authority.judge_again(&self.opened).map_err(|error| self.untrusted(error))?;
         let file = match self.origin {
             Origin::Bundled => {
                 open::reopen(self.opened.file.as_fd()).map_err(|error| self.fault(OpenError::Open(error).into()))?
