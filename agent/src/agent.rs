@@ -2,20 +2,20 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::child::keep::Keeper;
+use crate::child::keep::{Keeper, Orders, Ward};
 use crate::record::Slots;
-use crate::schedule::change::Changes;
+use crate::schedule::change::{Change, Changes, Comer};
 use crate::schedule::clock::{Stop, SystemClock};
 use crate::schedule::collect::Collection;
-use crate::schedule::far::Answers;
+use crate::schedule::far::{Answers, lock};
 use crate::schedule::ledger::Ledger;
-use crate::schedule::member::Recruit;
+use crate::schedule::member::{Home, Recruit};
 use crate::schedule::tick::Schedule;
 use crate::sink::Sinks;
 use crate::snapshot::aggregate::Aggregator;
@@ -47,11 +47,12 @@ pub struct Parts {
 /// An agent that runs. Dropped, it ends as well, and nobody waits for it.
 pub struct Agent {
     collection: Collection,
-    /// Who keeps the children; none where there are none.
-    keeper: Option<Keeper>,
+    nursery: Nursery,
     calls: Calls,
     stop: Stop,
     changes: Changes,
+    /// Told when the first snapshot has left.
+    begun: Arc<Notify>,
     sinks: Sinks,
     /// Told when nobody reads a sink any more, or nothing is collected any more.
     closed: Arc<Notify>,
@@ -84,9 +85,14 @@ impl Agent {
         let (clock, stop) = SystemClock::new()?;
         let streams = parts.streams;
         let end = Ends { sinks: parts.sinks.clone(), closed: Arc::clone(&closed) };
+        let begun = Arc::new(Notify::new());
+        let begins = Arc::clone(&begun);
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| {
             end.sinks.push(snapshot);
             streams.iter().for_each(|stream| stream.push(snapshot));
+            if snapshot.sequence == 0 {
+                begins.notify_one();
+            }
         });
         let aggregator = Aggregator::new(Arc::new(parts.identity));
         let answers = Arc::new(Answers::new()?);
@@ -95,18 +101,28 @@ impl Agent {
         let wards: Vec<_> = parts.recruits.into_iter().filter_map(|recruit| schedule.add(recruit)).collect();
         let ring = stop.clone();
         let changes = schedule.changes(move || ring.call());
-        let keeper = if wards.is_empty() { None } else { Some(Keeper::start(wards, Arc::clone(&answers))?) };
-        if let Some(keeper) = &keeper {
-            schedule.keep(keeper.orders());
+        let nursery = Nursery::of(wards, &answers)?;
+        if let Some(orders) = nursery.orders() {
+            schedule.keep(orders);
         }
         let calls = Calls(parts.slots.clone());
         let collection = Collection::start(schedule, answers, parts.slots)?;
-        Ok(Agent { collection, keeper, calls, stop, changes, sinks: parts.sinks, closed })
+        Ok(Agent { collection, nursery, calls, stop, changes, begun, sinks: parts.sinks, closed })
     }
 
     /// Waits until nobody reads a sink any more, or nothing is collected any more.
     pub async fn closed(&self) {
         self.closed.notified().await;
+    }
+
+    /// Waits until the first snapshot has left.
+    pub async fn begun(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Who keeps its children.
+    pub(crate) fn nursery(&self) -> Nursery {
+        self.nursery.clone()
     }
 
     /// Where changes of its collectors are asked for.
@@ -149,10 +165,58 @@ impl Agent {
             }
         }
         // One that is stuck in the kernel ends when it is let go of: it was killed, and nobody needs to wait.
-        if self.keeper.as_ref().is_some_and(|keeper| !keeper.stop(left())) {
+        if !self.nursery.end(left()) {
             tracing::debug!("a child has not ended yet");
         }
         ending
+    }
+}
+
+/// Who keeps the children: started with the first collector that may have one.
+#[derive(Clone)]
+pub(crate) struct Nursery(Arc<Nurse>);
+
+struct Nurse {
+    answers: Arc<Answers>,
+    keeper: Mutex<Option<Keeper>>,
+    /// The schedule has its orders.
+    is_known: AtomicBool,
+}
+
+impl Nursery {
+    fn of(wards: Vec<Ward>, answers: &Arc<Answers>) -> io::Result<Nursery> {
+        let is_known = AtomicBool::new(!wards.is_empty());
+        let keeper = if wards.is_empty() { None } else { Some(Keeper::start(wards, Arc::clone(answers))?) };
+        Ok(Nursery(Arc::new(Nurse { answers: Arc::clone(answers), keeper: Mutex::new(keeper), is_known })))
+    }
+
+    fn orders(&self) -> Option<Orders> {
+        lock(&self.0.keeper).as_ref().map(Keeper::orders)
+    }
+
+    /// What the schedule is to be told for a change: none where it knows it, or nobody who comes may have a child.
+    ///
+    /// # Errors
+    /// No thread or no descriptor is to be had.
+    pub(crate) fn orders_for(&self, change: &Change) -> io::Result<Option<Orders>> {
+        let may_have_a_child = |comer: &Comer| matches!(comer.recruit.home, Ok(Home::Child(_) | Home::Either { .. }));
+        if self.0.is_known.load(Ordering::Relaxed) || !change.come.iter().any(may_have_a_child) {
+            return Ok(None);
+        }
+        let mut keeper = lock(&self.0.keeper);
+        if keeper.is_none() {
+            *keeper = Some(Keeper::start(Vec::new(), Arc::clone(&self.0.answers))?);
+        }
+        Ok(keeper.as_ref().map(Keeper::orders))
+    }
+
+    /// The schedule was told.
+    pub(crate) fn is_known(&self) {
+        self.0.is_known.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self, patience: Duration) -> bool {
+        lock(&self.0.keeper).as_ref().is_none_or(|keeper| keeper.stop(patience))
     }
 }
 

@@ -1,20 +1,18 @@
-//! Configured collectors and sinks into those that run: libraries are loaded here, sinks opened.
+//! Configured collectors into those that the schedule takes.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::ErrorKind;
-use plugin_api::host_side::door::{Failure, Instance, Module};
+use plugin_api::host_side::door::{Failure, Instance};
 use plugin_api::host_side::manifest::{Allowance, Manifest};
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::{HostHandle, Log, Roots};
 
+use crate::libraries::Library;
 use crate::own::{self, Own, Sources};
-use crate::plugin::known::{Known, Loadable};
-use crate::plugin::library;
-use crate::plugin::trust::Authority;
 use crate::schedule::call::Maker;
 use crate::schedule::grid::Grid;
 use crate::schedule::member::{Home, Recruit};
@@ -29,61 +27,6 @@ pub struct Timing {
     pub offset: Duration,
     /// A call.
     pub timeout: Duration,
-}
-
-/// A plugin's library: loaded into the agent at most once, copied for children at most once, for all of its collectors.
-pub struct Library {
-    known: Arc<Known>,
-    authority: Authority,
-    state_dir: PathBuf,
-    module: OnceLock<Result<Module, String>>,
-    copy: OnceLock<Result<Arc<Loadable>, String>>,
-}
-
-impl Library {
-    /// A library that is not loaded yet.
-    pub fn new(known: Arc<Known>, authority: Authority, state_dir: PathBuf) -> Library {
-        Library { known, authority, state_dir, module: OnceLock::new(), copy: OnceLock::new() }
-    }
-
-    /// The plugin, whose code has not run.
-    pub fn known(&self) -> &Arc<Known> {
-        &self.known
-    }
-
-    /// Its code in the agent. Loads it, which may take for ever, as its constructors run.
-    ///
-    /// # Errors
-    /// As one line, what is wrong with it.
-    pub fn module(&self) -> Result<Module, String> {
-        let load = || {
-            // One copy in memory serves the agent and the children, and it stays for good: the dynamic loader knows it by
-            // its descriptor's name.
-            let copy = std::mem::ManuallyDrop::new(self.copy()?);
-            library::load(&copy.path()).map_err(|cause| self.at(&chain(&cause)))
-        };
-        self.module.get_or_init(load).clone()
-    }
-
-    /// What came of loading it, if that is over.
-    pub fn loaded(&self) -> Option<Result<Module, String>> {
-        self.module.get().cloned()
-    }
-
-    /// What children load.
-    ///
-    /// # Errors
-    /// As of [`Library::module`].
-    pub fn copy(&self) -> Result<Arc<Loadable>, String> {
-        let copy = || self.known.loadable(&self.authority, &self.state_dir);
-        let copy = || copy().map(Arc::new).map_err(|fault| self.at(&chain(&fault.problem)));
-        self.copy.get_or_init(copy).clone()
-    }
-
-    /// What is wrong with it, with where it is.
-    pub fn at(&self, why: &str) -> String {
-        format!("{}: {why}", self.known.path.display())
-    }
 }
 
 /// A collector, configured.

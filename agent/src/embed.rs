@@ -23,7 +23,7 @@ impl Agent {
     /// # Errors
     /// The configuration is wrong, a required plugin cannot be had, no collector is there, a sink cannot be opened.
     pub fn from_config(path: &Path) -> Result<(Agent, Snapshots), SetupError> {
-        embed(&Setup::read(Some(path))?)
+        embed(Setup::read(Some(path))?)
     }
 
     /// The same of a configuration that the program has in memory. No file is read but those that it names.
@@ -31,7 +31,7 @@ impl Agent {
     /// # Errors
     /// As of [`Agent::from_config`].
     pub fn from_text(config: &str) -> Result<(Agent, Snapshots), SetupError> {
-        embed(&Setup::of_text(config)?)
+        embed(Setup::of_text(config)?)
     }
 
     /// Ends it as [`Agent::stop`] does, which takes [`crate::agent::SHUTDOWN`] at most, from now on and on a thread of its
@@ -53,9 +53,11 @@ impl Agent {
     }
 }
 
-fn embed(setup: &Setup) -> Result<(Agent, Snapshots), SetupError> {
+fn embed(setup: Setup) -> Result<(Agent, Snapshots), SetupError> {
     setup.log_remarks();
     setup.can_run()?;
     let (feed, snapshots) = Snapshots::channel();
-    Ok((setup.start(setup.recruits(&|timing| timing)?, None, vec![feed])?, snapshots))
+    let crew = setup.recruits(&|timing| timing)?;
+    let (agent, _) = setup.start(crew, None, vec![feed])?;
+    Ok((agent, snapshots))
 }

@@ -5,10 +5,13 @@
 
 mod recruiting;
 
+pub(crate) use self::recruiting::Recruiting;
+
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,20 +20,21 @@ use plugin_api::host_side::roots::Roots;
 use tokio::sync::Notify;
 use tracing::Level;
 
-use self::recruiting::Recruiting;
 use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
-use crate::config::agent::Trust;
+use crate::config::agent::{Trust, Watch};
 use crate::config::good;
 use crate::config::layers::Environment;
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
-use crate::config::{Config, Refused};
+use crate::config::{Config, LeftOut, Refused};
 use crate::harmless;
+use crate::libraries::{Libraries, Library};
 use crate::own::Sources;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::plugin::trust::Authority;
 use crate::record::Slots;
+use crate::reload::{Memory, Operator, Running};
 use crate::schedule::ledger::Ledger;
 use crate::schedule::member::Recruit;
 use crate::sink::encode::json::Json;
@@ -41,7 +45,7 @@ use crate::sink::{Sink, Sinks};
 use crate::snapshot::{Identity, Schema};
 
 /// How often the agent reads itself.
-const OWN_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const OWN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why nothing runs.
 #[derive(Debug)]
@@ -87,6 +91,29 @@ impl Error for SetupError {
     }
 }
 
+/// The collectors of a plan, ready to be started, and what they hold in common.
+pub struct Crew {
+    /// As the schedule takes them.
+    pub(crate) recruits: Vec<Recruit>,
+    /// As a reload compares them.
+    pub(crate) members: Vec<Member>,
+    pub(crate) libraries: Libraries,
+    pub(crate) roots: Arc<Roots>,
+    /// Where their calls are taken down.
+    pub(crate) slots: Slots,
+}
+
+/// A collector that runs.
+#[derive(Clone)]
+pub struct Member {
+    /// Its place in the schedule.
+    pub(crate) place: usize,
+    /// By what it runs.
+    pub(crate) plan: CollectorPlan,
+    /// What it runs; none where that cannot be had.
+    pub(crate) library: Option<Arc<Library>>,
+}
+
 /// A configuration, and the plugins that it finds.
 pub struct Setup {
     /// What was read.
@@ -98,6 +125,27 @@ pub struct Setup {
     /// The libraries that the configuration names by their path.
     pub at_paths: Vec<Arc<Known>>,
     authority: Authority,
+    from: From,
+}
+
+/// What a configuration is read from.
+#[derive(Clone)]
+enum From {
+    /// The file that was named, or the usual one.
+    File(Option<PathBuf>),
+    /// A text of the program's.
+    Text(String),
+}
+
+/// What of a configuration is read again. The plugins always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reread {
+    /// All of it.
+    All,
+    /// The files of `conf.d`. The main file may be in the middle of being edited: it is taken by a reload.
+    DropIns,
+    /// Nothing.
+    Nothing,
 }
 
 impl Setup {
@@ -106,7 +154,7 @@ impl Setup {
     /// # Errors
     /// The configuration is wrong.
     pub fn read(path: Option<&Path>) -> Result<Setup, SetupError> {
-        Setup::of(Config::read(path, Environment::of_process()))
+        Setup::of(Config::read(path, Environment::of_process()), From::File(path.map(Path::to_owned)), &[])
     }
 
     /// The same; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
@@ -120,7 +168,7 @@ impl Setup {
         };
         let copy = good::stand_in(path, Environment::of_process(), refused);
         let stand_in = copy.as_ref().ok().and_then(Config::stands_in).cloned();
-        Setup::of(copy).map_err(|error| match (error, stand_in) {
+        Setup::of(copy, From::File(path.map(Path::to_owned)), &[]).map_err(|error| match (error, stand_in) {
             (SetupError::Config(copy), Some(stand_in)) => {
                 SetupError::Config(Box::new(good::refused_too(&stand_in, *copy)))
             }
@@ -141,15 +189,41 @@ impl Setup {
     /// # Errors
     /// The configuration is wrong.
     pub fn of_text(text: &str) -> Result<Setup, SetupError> {
-        Setup::of(Config::of_text(text, Environment::of_process()))
+        Setup::of(Config::of_text(text, Environment::of_process()), From::Text(text.to_owned()), &[])
     }
 
-    fn of(config: Result<Config, Refused>) -> Result<Setup, SetupError> {
+    /// Reads it again, and looks for plugins again. Of a library that is being written the state that is here holds, or it is not there
+    /// yet.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub(crate) fn again(&self, reread: Reread, unfinished: &HashSet<PathBuf>) -> Result<Setup, SetupError> {
+        let environment = Environment::of_process;
+        let config = match (reread, &self.from) {
+            (Reread::Nothing, _) => Ok(self.config.clone()),
+            (_, From::Text(text)) => Config::of_text(text, environment()),
+            // What stands in for a configuration that was refused is no state to go on from.
+            (Reread::DropIns, From::File(path)) if self.config.stands_in().is_none() => {
+                self.config.again(path.as_deref(), environment())
+            }
+            (_, From::File(path)) => Config::read(path.as_deref(), environment()),
+        };
+        let known = |path: &PathBuf| (path.clone(), self.known(path).cloned());
+        let unfinished: Vec<_> = unfinished.iter().map(known).collect();
+        Setup::of(config, self.from.clone(), &unfinished)
+    }
+
+    fn of(
+        config: Result<Config, Refused>,
+        from: From,
+        unfinished: &[(PathBuf, Option<Arc<Known>>)],
+    ) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
         let authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
         let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
+        found.leave(unfinished);
         let (mut at_paths, mut plugins) = (Vec::new(), Plugins::default());
         plugins.found = found.plugins.iter().map(|known| available(known)).collect();
         plugins.searched.clone_from(&found.searched);
@@ -165,7 +239,7 @@ impl Setup {
         plugins.at_paths = at_paths.iter().map(|known| available(known)).collect();
         plugins.unavailable.extend(found.faults.iter().map(unavailable));
         let plan = config.plan(&plugins, &sink_check).map_err(refused)?;
-        Ok(Setup { config, plan, found, at_paths, authority })
+        Ok(Setup { config, plan, found, at_paths, authority, from })
     }
 
     /// What an operator wants to be told of the configuration and the plugins, and how much it matters.
@@ -175,10 +249,7 @@ impl Setup {
             remarks.push((Level::ERROR, stand_in.refused.to_string()));
             remarks.push((Level::ERROR, stand_in.told()));
         }
-        for left_out in self.config.left_out() {
-            let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
-            remarks.push((Level::ERROR, format!("{} is left out:\n{refused}", left_out.path)));
-        }
+        remarks.extend(self.left_out().into_iter().map(|told| (Level::ERROR, told)));
         for fault in &self.found.faults {
             remarks.push((Level::ERROR, assemble::chain(fault)));
         }
@@ -199,30 +270,52 @@ impl Setup {
 
     /// Puts the remarks into the log.
     pub fn log_remarks(&self) {
-        for (level, remark) in self.remarks() {
-            match level {
-                Level::ERROR => tracing::error!("{remark}"),
-                Level::WARN => tracing::warn!("{remark}"),
-                _ => tracing::info!("{remark}"),
-            }
-        }
+        self.remarks().iter().for_each(|(level, remark)| log_remark(*level, remark));
     }
 
-    /// Starts the agent with collectors that [`Setup::recruits`] gave.
+    /// The files of `conf.d` that are at fault, and why.
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        let told = |left_out: &LeftOut| {
+            let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
+            format!("{} is left out:\n{refused}", left_out.path)
+        };
+        self.config.left_out().iter().map(told).collect()
+    }
+
+    /// Starts the agent with collectors that [`Setup::recruits`] gave. With it comes who changes it while it runs.
     ///
     /// # Errors
     /// A sink cannot be opened, or the system has run out of something.
-    pub fn start(
-        &self,
-        (mut recruits, slots): (Vec<Recruit>, Slots),
-        output: Option<&File>,
-        streams: Vec<Feed>,
-    ) -> Result<Agent, SetupError> {
+    pub fn start(self, crew: Crew, output: Option<File>, streams: Vec<Feed>) -> Result<(Agent, Operator), SetupError> {
+        let Crew { mut recruits, members, libraries, roots, slots } = crew;
         let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
-        let sinks = self.sinks(output, &closed)?;
+        let output = output.map(Arc::new);
+        let sinks = self.sinks(output.as_deref(), &closed)?;
+        let own = recruits.len();
         recruits.push(self.own(&ledger, &sinks, &|timing| timing));
-        let parts = Parts { identity: self.identity()?, ledger, recruits, slots, sinks, streams, snapshots: None };
-        Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))
+        let identity = self.identity()?;
+        let (host, run) = (identity.host.clone(), identity.run.clone());
+        let (books, outlets, notes) = (Arc::clone(&ledger), sinks.clone(), slots.clone());
+        let parts = Parts { identity, ledger: books, recruits, slots: notes, sinks: outlets, streams, snapshots: None };
+        let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;
+        self.keep_good();
+        let running = Running {
+            setup: self,
+            members,
+            libraries,
+            roots,
+            slots,
+            own,
+            host,
+            run,
+            output,
+            sinks,
+            ledger,
+            changes: agent.changes(),
+            nursery: agent.nursery(),
+            memory: Memory::default(),
+        };
+        Ok((agent, Operator::new(running)))
     }
 
     /// Whether anything is there to run.
@@ -251,7 +344,8 @@ impl Setup {
         }
     }
 
-    fn known(&self, path: &Path) -> Option<&Arc<Known>> {
+    /// The plugin of a library that was found or named.
+    pub(crate) fn known(&self, path: &Path) -> Option<&Arc<Known>> {
         self.plugins().find(|known| known.path == path)
     }
 
@@ -269,24 +363,38 @@ impl Setup {
     }
 
     /// Makes what the schedule needs of each collector. Libraries of what comes with the agent are loaded: from here on
-    /// plugin code runs, and may never come back. `timing` may have the last word. With them comes where their calls are
-    /// taken down.
+    /// plugin code runs, and may never come back. `timing` may have the last word.
     ///
     /// # Errors
     /// A required plugin cannot be loaded.
-    pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<(Vec<Recruit>, Slots), SetupError> {
+    pub fn recruits(&self, timing: &dyn Fn(Timing) -> Timing) -> Result<Crew, SetupError> {
         let root = &self.plan.agent.host_root;
         let roots = Arc::new(Roots::at(root).map_err(|why| SetupError::Unavailable(vec![why]))?);
-        let offset = self.offset();
-        let mut recruiting = Recruiting::new(self, roots)?;
-        let (mut recruits, mut missed) = (Vec::new(), Vec::new());
+        let (mut libraries, mut missed, slots) = (Libraries::default(), Vec::new(), self.slots());
+        let (mut recruits, mut members) = (Vec::new(), Vec::new());
+        let mut recruiting = Recruiting::new(self, &roots, &mut libraries, &slots, false)?;
+        recruiting.blame_the_dead();
         for (place, collector) in self.plan.collectors.iter().enumerate() {
-            let timing = timing(Timing { interval: collector.interval, offset, timeout: collector.timeout });
-            let (recruit, is_missed) = recruiting.recruit(place, collector, timing);
-            recruits.push(recruit);
-            missed.extend(is_missed);
+            let recruited = recruiting.recruit(place, collector, timing(self.timing(collector)));
+            if let (Some(why), Ok(_)) = (&recruited.missing, &collector.plugin) {
+                tracing::error!(collector = collector.name, "{why}");
+                if collector.required {
+                    missed.push(format!("collector {} is required: {why}", collector.name));
+                }
+            }
+            recruits.push(recruited.recruit);
+            members.push(Member { place, plan: collector.clone(), library: recruited.library });
         }
-        if missed.is_empty() { Ok((recruits, recruiting.into_slots())) } else { Err(SetupError::Unavailable(missed)) }
+        if missed.is_empty() {
+            Ok(Crew { recruits, members, libraries, roots, slots })
+        } else {
+            Err(SetupError::Unavailable(missed))
+        }
+    }
+
+    /// When a collector is called.
+    pub(crate) fn timing(&self, collector: &CollectorPlan) -> Timing {
+        Timing { interval: collector.interval, offset: self.offset(), timeout: collector.timeout }
     }
 
     /// Where this agent takes down whom it calls, for the one after it. Without a folder for that it is not taken down.
@@ -300,13 +408,17 @@ impl Setup {
 
     /// The `agent` section, which reads the books and the queues of these sinks.
     pub fn own(&self, ledger: &Arc<Ledger>, sinks: &Sinks, timing: &dyn Fn(Timing) -> Timing) -> Recruit {
-        let timeout = Duration::from_secs(1);
-        let timing = timing(Timing { interval: OWN_INTERVAL, offset: self.offset(), timeout });
+        let timing = timing(self.own_timing());
         let sources = Sources { ledger: Arc::clone(ledger), sinks: sinks.clone() };
         assemble::own(timing, sources, &self.plan.agent.host_root)
     }
 
-    fn offset(&self) -> Duration {
+    pub(crate) fn own_timing(&self) -> Timing {
+        Timing { interval: OWN_INTERVAL, offset: self.offset(), timeout: Duration::from_secs(1) }
+    }
+
+    /// By how much ticks are moved.
+    pub(crate) fn offset(&self) -> Duration {
         let machine_id = std::fs::read_to_string(self.plan.agent.host_root.join("etc/machine-id")).ok();
         self.plan.agent.offset.resolve(machine_id.as_deref(), self.plan.agent.interval)
     }
@@ -343,9 +455,36 @@ impl Setup {
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
             .map_err(|cause| SetupError::System("get a random number", cause.into()))?;
         let run = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Identity { host: self.host(), run, labels: self.plan.agent.labels.clone() })
+    }
+
+    /// The name of the host that is measured.
+    pub(crate) fn host(&self) -> Option<String> {
         let agent = &self.plan.agent;
-        let host = agent.hostname.clone().or_else(|| host_name(&agent.host_root));
-        Ok(Identity { host, run, labels: agent.labels.clone() })
+        agent.hostname.clone().or_else(|| host_name(&agent.host_root))
+    }
+
+    /// The folders in which something may appear that is to be taken up, with the ending of its name.
+    pub(crate) fn watched(&self) -> Vec<(PathBuf, &'static str)> {
+        let (watch, mut watched) = (self.plan.agent.watch, Vec::new());
+        if let (Watch::All | Watch::ConfD, From::File(path)) = (watch, &self.from) {
+            watched.push((Config::drop_in_folder(path.as_deref(), &Environment::of_process()), "toml"));
+        }
+        if watch == Watch::All {
+            let at_paths = self.config.plugin_paths().into_iter().filter_map(|path| path.parent().map(Path::to_owned));
+            let searched = folders(&self.plan.agent.plugin_dirs).into_iter().map(|folder| folder.path);
+            watched.extend(searched.chain(at_paths).map(|folder| (folder, "so")));
+        }
+        watched
+    }
+}
+
+/// Puts a remark into the log.
+pub(crate) fn log_remark(level: Level, remark: &str) {
+    match level {
+        Level::ERROR => tracing::error!("{remark}"),
+        Level::WARN => tracing::warn!("{remark}"),
+        _ => tracing::info!("{remark}"),
     }
 }
 

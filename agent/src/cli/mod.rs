@@ -1,17 +1,14 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
-mod ask;
 mod asks;
 mod check;
 mod config;
 mod once;
 mod plugins;
 mod release;
-mod reload;
 mod run;
 mod schema;
-mod status;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -87,13 +84,9 @@ enum Command {
     /// What plugins there are, what one declares, and which are held in a child
     #[command(subcommand, after_help = "Example: perfwatch plugins list")]
     Plugins(plugins::Plugins),
-    /// The configuration that holds, its schema, its defaults, what a reload would change
+    /// The configuration that holds, its schema, its defaults
     #[command(subcommand, after_help = "Example: perfwatch config show --origin")]
     Config(config::Config),
-    Status(status::Status),
-    /// Have the running agent read its configuration and its plugins anew; waits until it has, and prints what that changed
-    #[command(after_help = "Example: perfwatch config diff && perfwatch reload")]
-    Reload,
     /// Print the JSON Schema of the snapshots, with the unit and kind of each metric
     #[command(after_help = "Example: perfwatch schema | jq '.properties.memory.properties | map_values(.\"x-unit\")'")]
     Schema,
@@ -138,8 +131,6 @@ pub fn main() -> u8 {
         Command::Check => check::check(invocation),
         Command::Plugins(plugins) => plugins::plugins(invocation, &plugins),
         Command::Config(config) => config::config(invocation, config),
-        Command::Status(asked) => status::status(invocation, &asked),
-        Command::Reload => reload::reload(invocation),
         Command::Schema => schema::schema(invocation),
     }
 }
@@ -147,6 +138,11 @@ pub fn main() -> u8 {
 /// Says why nothing runs, and gives the exit code for it.
 fn refuse(error: &SetupError) -> u8 {
     fail(&chain(error));
+    code_of(error)
+}
+
+/// The exit code for it.
+pub(crate) fn code_of(error: &SetupError) -> u8 {
     match error {
         SetupError::Config(_) | SetupError::NoSink => code::CONFIG,
         SetupError::Unavailable(_) => code::UNAVAILABLE,

@@ -12,7 +12,7 @@ use crate::agent::{Agent, Parts, Snapshots};
 use crate::assemble::Timing;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::{INTERVALS, clock};
-use crate::setup::{Setup, SetupError};
+use crate::setup::{Crew, Setup, SetupError};
 use crate::sink::encode::json::Json;
 use crate::sink::stdout::{Format, Stdout};
 use crate::sink::{Sink as _, SinkError, Sinks};
@@ -62,7 +62,7 @@ fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupE
     let offset = Duration::from_nanos(clock::wall().0);
     let timing = |timing: Timing| Timing { interval: window, offset, timeout: timing.timeout.min(window) };
     let ledger = Arc::new(Ledger::default());
-    let (mut recruits, slots) = setup.recruits(&timing)?;
+    let Crew { mut recruits, slots, .. } = setup.recruits(&timing)?;
     let sinks = Sinks::default();
     recruits.push(setup.own(&ledger, &sinks, &timing));
     let (feed, mut snapshots) = Snapshots::channel();

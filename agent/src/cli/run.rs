@@ -1,11 +1,19 @@
 //! `perfwatch run`: until a signal ends it, or nobody reads what it writes.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Level;
 
 use super::{Invocation, code};
 use crate::agent::{Agent, Calls, Ending, SHUTDOWN};
+use crate::control::attend::{Attendance, Signals};
+use crate::control::notify::Notify;
+use crate::log::Log;
+use crate::reload::Operator;
 use crate::setup::{Setup, SetupError};
 use crate::stdio;
 use crate::stop;
@@ -21,72 +29,64 @@ pub(super) fn run(invocation: &Invocation) -> u8 {
         Ok(begun) => begun,
         Err(code) => return code,
     };
-    let code = match start(&setup) {
-        Ok((signals, agent)) => {
-            setup.keep_good();
-            serve(signals, agent, &log)
-        }
+    let level = invocation.log_level;
+    let code = match start(setup) {
+        Ok(begun) => serve(begun, &log, level),
         Err(error) => super::refuse(&error),
     };
     log.flush();
     code
 }
 
-/// The signals that the agent knows.
-struct Signals {
-    runtime: tokio::runtime::Runtime,
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+/// The agent, with what the process has for it.
+struct Begun {
+    runtime: Runtime,
+    signals: Signals,
     /// Heard and ignored: a limit of file size is a failed write, not the end.
     _file_size: Signal,
+    agent: Agent,
+    operator: Operator,
+    control: Option<PathBuf>,
 }
 
-impl Signals {
-    /// From now on they are the agent's. Those that end it are so only after `load`: until then there is nothing to bring
-    /// to an end, and a library that hangs while it is loaded can be interrupted as any program can.
-    fn catch<T>(load: impl FnOnce() -> Result<T, SetupError>) -> Result<(Signals, T), SetupError> {
-        let failed = |cause| SetupError::System("listen to signals", cause);
-        // tokio panics where descriptors run out in the middle of this.
-        let room: Result<Vec<_>, _> =
-            (0..DESCRIPTORS).map(|_| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)).collect();
-        drop(room.map_err(|errno| failed(errno.into()))?);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-        let inside = runtime.enter();
-        let hear = |kind| signal(kind).map_err(failed);
-        let hang_up = hear(SignalKind::hangup())?;
-        let _file_size = hear(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        let loaded = load()?;
-        let (interrupt, terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
-        drop(inside);
-        Ok((Signals { runtime, interrupt, terminate, hang_up, _file_size }, loaded))
-    }
-}
-
-fn start(setup: &Setup) -> Result<(Signals, Agent), SetupError> {
+/// Signals are the agent's before the first library is loaded. Those that end it are so only after: until then there is nothing to
+/// bring to an end, and a library that hangs while it is loaded can be interrupted as any program can.
+fn start(setup: Setup) -> Result<Begun, SetupError> {
     setup.can_run()?;
     // Before the first library is loaded: whatever it prints must not get into the data.
     let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
-    let (signals, recruits) = Signals::catch(|| setup.recruits(&|timing| timing))?;
-    let agent = setup.start(recruits, Some(&output), Vec::new())?;
-    Ok((signals, agent))
+    let failed = |cause| SetupError::System("listen to signals", cause);
+    // tokio panics where descriptors run out in the middle of this.
+    let room: Result<Vec<_>, _> =
+        (0..DESCRIPTORS).map(|_| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)).collect();
+    drop(room.map_err(|errno| failed(errno.into()))?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let inside = runtime.enter();
+    let hear = |kind| signal(kind).map_err(failed);
+    let hang_up = hear(SignalKind::hangup())?;
+    let _file_size = hear(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    let crew = setup.recruits(&|timing| timing)?;
+    let signals =
+        Signals { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())?, hang_up };
+    drop(inside);
+    let control = setup.plan.agent.control.clone();
+    let (agent, operator) = setup.start(crew, Some(output), Vec::new())?;
+    Ok(Begun { runtime, signals, _file_size, agent, operator, control })
 }
 
-fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
-    let runtime = signals.runtime;
-    let ended_by = runtime.block_on(async {
-        loop {
-            tokio::select! {
-                _ = signals.interrupt.recv() => return Some("SIGINT"),
-                _ = signals.terminate.recv() => return Some("SIGTERM"),
-                _ = signals.hang_up.recv() => {
-                    tracing::info!("SIGHUP: the sinks reopen their files");
-                    agent.reopen();
-                }
-                () = agent.closed() => return None,
-            }
-        }
-    });
+fn serve(begun: Begun, log: &Log, level: Option<Level>) -> u8 {
+    let Begun { runtime, mut signals, agent, operator, control, .. } = begun;
+    let notify = Notify::from_env().map(Arc::new);
+    // What the command line says holds whatever the configuration does.
+    let follows = log.clone();
+    let set = level.is_none().then(|| Box::new(move |level: Level| follows.set_level(level.into())) as Box<_>);
+    operator.tells(set, notify.clone());
+    let inside = runtime.enter();
+    let mut attendance = Attendance::new(&agent, operator, notify.clone());
+    attendance.listen(control.as_deref());
+    drop(inside);
+    let ended_by = runtime.block_on(attendance.attend(&agent, &mut signals));
+    notify.iter().for_each(|notify| notify.stopping());
     match ended_by {
         Some(signal) => tracing::info!("ends: {signal}"),
         // Quietly: `perfwatch | head -1` is no event.
@@ -120,7 +120,7 @@ fn serve(mut signals: Signals, agent: Agent, log: &crate::log::Log) -> u8 {
     })
 }
 
-fn second(log: &crate::log::Log, calls: &Calls) -> ! {
+fn second(log: &Log, calls: &Calls) -> ! {
     calls.forget();
     tracing::warn!("ends at once, at a second signal");
     log.flush();

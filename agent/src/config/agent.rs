@@ -138,6 +138,15 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 impl AgentSettings {
+    /// What an agent that runs keeps as it is, whatever is written now: files that are open.
+    pub fn keep_until_next_start(&mut self, running: &AgentSettings) {
+        self.host_root.clone_from(&running.host_root);
+        self.state_dir.clone_from(&running.state_dir);
+        self.runtime_dir.clone_from(&running.runtime_dir);
+        self.control.clone_from(&running.control);
+        self.log_format = running.log_format;
+    }
+
     /// From what was checked; a value that did not pass is its default, as whoever asks has its fault.
     #[must_use]
     pub fn new(settings: &Settings, environment: &Environment) -> AgentSettings {

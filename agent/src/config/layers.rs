@@ -82,16 +82,24 @@ pub enum Rank {
     DropIn,
 }
 
-/// Reads all layers, the lowest first.
-pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
+/// Reads all layers, the lowest first. The main file is not read where somebody has `held` what it said, or that it was not there.
+pub fn read(
+    explicit: Option<&Path>,
+    held: Option<Option<&str>>,
+    environment: &Environment,
+    sources: &mut Sources,
+) -> Vec<Layer> {
     let mut layers = vec![shipped(sources)];
     let (path, is_named) = main_file(explicit, environment);
-    match read_bounded(&path, MAX_FILE_BYTES) {
+    let read = match held {
+        None => read_bounded(&path, MAX_FILE_BYTES),
+        Some(held) => held.map(str::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into()),
+    };
+    match read {
         Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => {}
         read => layers.push(file(&path, read, Rank::Whole, environment, sources)),
     }
-    // `-c perfwatch.toml` has a parent of "", which is the current folder.
-    let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    let folder = drop_in_folder(&path);
     match drop_ins(&folder) {
         Ok(paths) => {
             let layer = |path: &PathBuf| file(path, read_drop_in(path), Rank::DropIn, environment, sources);
@@ -101,6 +109,12 @@ pub fn read(explicit: Option<&Path>, environment: &Environment, sources: &mut So
     }
     layers.push(of_variables(environment, sources));
     layers
+}
+
+/// Where the drop-ins are of a config whose main file is this.
+pub fn drop_in_folder(main: &Path) -> PathBuf {
+    // `-c perfwatch.toml` has a parent of "", which is the current folder.
+    main.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
 /// The file of a config, and whether somebody named it, so that it has to be there.

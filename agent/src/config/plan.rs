@@ -203,6 +203,18 @@ pub enum Format {
     Table,
 }
 
+impl Format {
+    /// The word of a config.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Auto => "auto",
+            Format::Json => "json",
+            Format::Table => "table",
+        }
+    }
+}
+
 /// What a sink knows of its settings that no declaration says: which of them go together. Gives the key at fault, and what is wrong
 /// with it.
 pub type SinkCheck<'a> = &'a dyn Fn(SinkKind, &Settings) -> Result<(), (String, String)>;

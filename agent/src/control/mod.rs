@@ -7,9 +7,12 @@
 //! thread of its own. Refuses to do anything itself: what an ask comes to is the business of whoever is [`server::Answering`].
 #![forbid(unsafe_code)]
 
+pub mod attend;
 pub mod client;
 pub mod notify;
 pub mod server;
 pub mod socket;
 pub mod status;
+#[allow(missing_docs)]
+pub mod watch;
 pub mod wire;

@@ -102,6 +102,14 @@ pub fn find(folders: &[Folder], bundled: &Bundled, authority: &Authority) -> Fou
 }
 
 impl Found {
+    /// Of files that are being written what was known of them before holds: what can be read of them now says nothing.
+    pub(crate) fn leave(&mut self, unfinished: &[(PathBuf, Option<Arc<Known>>)]) {
+        let is_unfinished = |path: &Path| unfinished.iter().any(|(other, _)| other == path);
+        self.faults.retain(|fault| !is_unfinished(&fault.path));
+        self.plugins.retain(|known| !is_unfinished(&known.path));
+        self.plugins.extend(unfinished.iter().filter_map(|(_, before)| before.clone()));
+    }
+
     fn take(&mut self, known: Result<(Vec<Doubt>, Known), Fault>, should_be_ours: bool) {
         match known {
             Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name() == known.name()) {

@@ -137,6 +137,12 @@ impl Known {
         self.opened.identity
     }
 
+    /// Whether the file behind the descriptor is in the state in which it was opened: nobody has written over it.
+    #[must_use]
+    pub fn is_as_it_was(&self) -> bool {
+        self.opened.file.metadata().is_ok_and(|metadata| Identity::from(&metadata) == self.opened.identity)
+    }
+
     /// The digest of the file that was checked, whatever lies at its path by now. Reads all of it: for the few of which something is on record.
     ///
     /// # Errors
@@ -186,6 +192,16 @@ impl Loadable {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         open::self_path(self.file.as_fd())
+    }
+}
+
+impl Loadable {
+    /// The digest of the bytes that are mapped. Reads all of them.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn sha256(&self) -> io::Result<Sha256> {
+        Sha256::of(&self.file, self.file.metadata()?.len())
     }
 }
 

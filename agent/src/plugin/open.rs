@@ -53,6 +53,13 @@ pub struct Identity {
     pub modified: (i64, i64),
 }
 
+impl From<&fs::Metadata> for Identity {
+    fn from(metadata: &fs::Metadata) -> Identity {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Identity { inode: Inode::from(metadata), size: metadata.len(), modified }
+    }
+}
+
 /// A regular file, open for reading.
 #[derive(Debug)]
 pub struct Opened {
@@ -122,11 +129,7 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
     let file = reopen(place.as_fd()).map_err(OpenError::Open)?;
     let metadata = file.metadata().map_err(OpenError::Open)?;
     Ok(Opened {
-        identity: Identity {
-            inode: Inode::from(&metadata),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        },
+        identity: Identity::from(&metadata),
         real_path: fs::read_link(self_path(file.as_fd())).map_err(OpenError::Open)?,
         file,
     })

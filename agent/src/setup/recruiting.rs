@@ -5,7 +5,6 @@
 //! agent.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,12 +12,13 @@ use std::time::{Duration, SystemTime};
 use plugin_api::host_side::roots::Roots;
 
 use super::Setup;
-use crate::assemble::{self, Collecting, Library, Timing};
+use crate::assemble::{self, Collecting, Timing};
 use crate::child::keep::Starter;
 use crate::child::sandbox::{Policy, Terms, Without};
-use crate::child::{Start, Trial, trial};
+use crate::child::{Probe, Start, Trial, probe, trial};
 use crate::config::agent::SandboxMode;
 use crate::config::plan::{CollectorPlan, Isolation, PluginPlan};
+use crate::libraries::{Libraries, Library};
 use crate::plugin::known::{Known, Loadable, Origin};
 use crate::record::{Blame, Record, Sha256, Slot, Slots, What, agent_sha256};
 use crate::schedule::member::{Home, Recruit, Verdict};
@@ -28,32 +28,57 @@ use crate::setup::SetupError;
 const LOAD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is being recruited with.
-pub(super) struct Recruiting<'a> {
+pub(crate) struct Recruiting<'a> {
     setup: &'a Setup,
     roots: Arc<Roots>,
     record: Record,
     without: Without,
-    libraries: HashMap<&'a Path, Arc<Library>>,
-    slots: Slots,
+    libraries: &'a mut Libraries,
+    slots: &'a Slots,
     slot: Slot,
     agent: Option<Sha256>,
+    /// Also what comes with the agent is tried in a child before it is loaded: the agent runs, and a constructor that hangs would stop it.
+    runs: bool,
+}
+
+/// What came of recruiting a collector.
+pub(crate) struct Recruited {
+    /// As the schedule takes it.
+    pub(crate) recruit: Recruit,
+    /// What it runs; none where that cannot be had.
+    pub(crate) library: Option<Arc<Library>>,
+    /// Why there is nothing to run. It is in the section of the collector.
+    pub(crate) missing: Option<String>,
 }
 
 impl<'a> Recruiting<'a> {
-    pub(super) fn new(setup: &'a Setup, roots: Arc<Roots>) -> Result<Recruiting<'a>, SetupError> {
+    pub(crate) fn new(
+        setup: &'a Setup,
+        roots: &Arc<Roots>,
+        libraries: &'a mut Libraries,
+        slots: &'a Slots,
+        runs: bool,
+    ) -> Result<Recruiting<'a>, SetupError> {
         let without = Without::from_env()
             .map_err(|why| SetupError::System("read PERFWATCH_SANDBOX_WITHOUT", std::io::Error::other(why)))?;
-        let mut record = Record::read(&setup.plan.agent.state_dir);
+        let record = Record::read(&setup.plan.agent.state_dir);
         if let Some(fault) = record.fault() {
             tracing::warn!("{fault}");
         }
-        let died = setup.plan.agent.runtime_dir.as_deref().map_or_else(|| Ok(Vec::new()), Slots::dead);
+        let (roots, slot) = (Arc::clone(roots), slots.slot());
+        Ok(Recruiting { setup, roots, record, without, libraries, slots, slot, agent: None, runs })
+    }
+
+    /// Takes down of the agents before this one in which library they died.
+    pub(crate) fn blame_the_dead(&mut self) {
+        let died = self.setup.plan.agent.runtime_dir.as_deref().map_or_else(|| Ok(Vec::new()), Slots::dead);
         let died = died.unwrap_or_else(|cause| {
             tracing::debug!(%cause, "could not read whom an agent before this one called last");
             Vec::new()
         });
         for died in died {
-            let here = setup.plugins().find(|known| known.path == died.library && known.identity() == died.identity);
+            let here =
+                self.setup.plugins().find(|known| known.path == died.library && known.identity() == died.identity);
             // Another file by now is another library.
             let Some(known) = here else { continue };
             tracing::error!(
@@ -61,31 +86,21 @@ impl<'a> Recruiting<'a> {
                 "the agent before this one died in a call of plugin {}",
                 known.name()
             );
-            note(&mut record, known, |record, library| {
+            note(&mut self.record, known, |record, library| {
                 let (plugin, when) = (known.name().to_owned(), SystemTime::now());
                 record.blame(library, Blame { collector: died.collector, plugin, when, what: What::AgentDied });
             });
         }
-        let slots = setup.slots();
-        let slot = slots.slot();
-        Ok(Recruiting { setup, roots, record, without, libraries: HashMap::new(), slots, slot, agent: None })
     }
 
-    /// Where the calls of these collectors are taken down.
-    pub(super) fn into_slots(self) -> Slots {
-        self.slots
-    }
-
-    /// A collector, or why it must not be missed and cannot be had.
-    pub(super) fn recruit(
-        &mut self,
-        place: usize,
-        collector: &'a CollectorPlan,
-        timing: Timing,
-    ) -> (Recruit, Option<String>) {
+    /// A collector, to be called at this place. Its library is loaded where it is called in the agent.
+    pub(crate) fn recruit(&mut self, place: usize, collector: &CollectorPlan, timing: Timing) -> Recruited {
         let plugin = match &collector.plugin {
             Ok(plugin) => plugin,
-            Err(why) => return (assemble::hopeless(&collector.name, timing, why.clone()), None),
+            Err(why) => {
+                let recruit = assemble::hopeless(&collector.name, timing, why.clone());
+                return Recruited { recruit, library: None, missing: Some(why.clone()) };
+            }
         };
         let collecting = Collecting {
             name: &collector.name,
@@ -94,26 +109,44 @@ impl<'a> Recruiting<'a> {
             timing,
             allowance: collector.allowance,
         };
+        let mut used = None;
         let home = self.library(&plugin.path).and_then(|library| {
+            used = Some(Arc::clone(&library));
             self.take_down(place, collector, library.known());
             self.home(place, collector, plugin, &collecting, &library)
         });
-        let missed = home.as_ref().err().map(|why| {
-            tracing::error!(collector = collector.name, "{why}");
-            format!("collector {} is required: {why}", collector.name)
-        });
-        (collecting.recruit(home), missed.filter(|_| collector.required))
+        let missing = home.as_ref().err().cloned();
+        Recruited { recruit: collecting.recruit(home), library: used, missing }
     }
 
-    fn library(&mut self, path: &'a Path) -> Result<Arc<Library>, String> {
-        if let Some(library) = self.libraries.get(path) {
-            return Ok(Arc::clone(library));
-        }
+    /// What a collector of this plan would be, in words that differ where it would.
+    pub(crate) fn candidate(&self, collector: &CollectorPlan) -> String {
+        let library = |plugin: &PluginPlan| self.setup.known(&plugin.path).map(|known| known.identity());
+        let of = collector.plugin.as_ref().map(|plugin| (library(plugin), plugin.options.json()));
+        format!("{}: {of:?}, {}, {:?}", collector.name, collector.isolation.word(), collector.grants)
+    }
+
+    /// Starts a collector in a child of its own, where it would have one in its sandbox, reads it once and ends it. None where
+    /// its plugin cannot be had.
+    pub(crate) fn probe(&mut self, collector: &CollectorPlan) -> Option<Result<Probe, String>> {
+        let plugin = collector.plugin.as_ref().ok()?;
+        let library = match self.library(&plugin.path) {
+            Ok(library) => library,
+            Err(why) => return Some(Err(why)),
+        };
+        let isolation = self.isolation(collector, library.known());
+        let policy = (isolation != Isolation::None).then(|| self.policy(collector, plugin, &library));
+        let copy = match library.copy() {
+            Ok(copy) => copy,
+            Err(why) => return Some(Err(why)),
+        };
+        let start = self.start(collector, plugin, policy)(copy);
+        Some(Ok(probe(&start, &Setup::schema(collector), collector.timeout + LOAD_PATIENCE)))
+    }
+
+    fn library(&mut self, path: &Path) -> Result<Arc<Library>, String> {
         let known = self.setup.known(path).ok_or_else(|| format!("{}: it was not looked at", path.display()))?;
-        let state_dir = self.setup.plan.agent.state_dir.clone();
-        let library = Arc::new(Library::new(Arc::clone(known), self.setup.authority.clone(), state_dir));
-        self.libraries.insert(path, Arc::clone(&library));
-        Ok(library)
+        Ok(self.libraries.of(known, &self.setup.authority, &self.setup.plan.agent.state_dir))
     }
 
     /// Says who it is that will be called, for whoever starts after a death.
@@ -136,7 +169,7 @@ impl<'a> Recruiting<'a> {
         match self.isolation(collector, known) {
             Isolation::Process => Ok(Home::Child(self.starter(collector, plugin, library))),
             Isolation::None => {
-                if known.origin != Origin::Bundled {
+                if self.runs || known.origin != Origin::Bundled {
                     self.try_out(collector, plugin, library)?;
                 }
                 load(&self.slot, place, library).map(|()| Home::Agent(maker))
@@ -206,8 +239,14 @@ impl<'a> Recruiting<'a> {
     }
 
     fn starter(&self, collector: &CollectorPlan, plugin: &PluginPlan, library: &Arc<Library>) -> Starter {
+        let start = self.start(collector, plugin, Some(self.policy(collector, plugin, library)));
+        let library = Arc::clone(library);
+        Box::new(move || library.copy().map(&start))
+    }
+
+    fn policy(&self, collector: &CollectorPlan, plugin: &PluginPlan, library: &Library) -> Policy {
         let agent = &self.setup.plan.agent;
-        let policy = Policy::new(&Terms {
+        Policy::new(&Terms {
             collector: &collector.name,
             reads: &plugin.manifest.plugin.reads,
             options: &plugin.options,
@@ -218,10 +257,7 @@ impl<'a> Recruiting<'a> {
             descriptors: collector.allowance.descriptors,
             required: agent.sandbox == SandboxMode::Require,
             without: self.without,
-        });
-        let start = self.start(collector, plugin, Some(policy));
-        let library = Arc::clone(library);
-        Box::new(move || library.copy().map(&start))
+        })
     }
 
     /// A child of a collector, but for the library.

@@ -196,11 +196,15 @@ pub enum EventKind {
     Restart,
     /// A collector is not asked any more.
     Quarantined,
+    /// The configuration was read anew: what that changed, or why it changed nothing.
+    Reload,
+    /// Another library took over from a collector's.
+    Swapped,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [EventKind; 7] = [
+    pub const ALL: [EventKind; 9] = [
         EventKind::Start,
         EventKind::Missed,
         EventKind::Clock,
@@ -208,6 +212,8 @@ impl EventKind {
         EventKind::Moved,
         EventKind::Restart,
         EventKind::Quarantined,
+        EventKind::Reload,
+        EventKind::Swapped,
     ];
 
     /// The word in the data.
@@ -220,6 +226,8 @@ impl EventKind {
             EventKind::Moved => "moved",
             EventKind::Restart => "restart",
             EventKind::Quarantined => "quarantined",
+            EventKind::Reload => "reload",
+            EventKind::Swapped => "swapped",
         }
     }
 }

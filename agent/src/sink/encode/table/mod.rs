@@ -10,14 +10,14 @@
 
 mod height;
 mod held;
-pub(crate) mod line;
+mod line;
 mod rows;
 mod scalars;
 mod section;
 #[cfg(test)]
 mod tests;
-pub(crate) mod unit;
-pub(crate) mod value;
+mod unit;
+mod value;
 
 use std::sync::Arc;
 use std::time::Duration;

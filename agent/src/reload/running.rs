@@ -1,0 +1,324 @@
+//! What runs, as a reload sees it: by which plan, at which places, of which libraries. Held by whoever reloads, one at a time.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use plugin_api::host_side::roots::Roots;
+use tracing::Level;
+
+use super::diff::{Changed, Diff, Side, Step, diff};
+use super::outlets::Outlets;
+use super::prepare::{Beside, Prepared};
+use super::{Ask, Facts, NotReloaded, Reloaded};
+use crate::agent::Nursery;
+use crate::cli::code;
+use crate::config::plan::CollectorPlan;
+use crate::libraries::Libraries;
+use crate::plugin::known::Known;
+use crate::record::Slots;
+use crate::schedule::call::Caller;
+use crate::schedule::change::{Change, Changes};
+use crate::schedule::grid::Grid;
+use crate::schedule::ledger::Ledger;
+use crate::setup::{Member, Reread, Setup, SetupError};
+use crate::sink::Sinks;
+use crate::snapshot::aggregate::brief;
+use crate::snapshot::{Event, EventKind, Status};
+
+/// How long a change may wait for the edge of a tick. A tick that goes on is hurried after a second, and a call gives the
+/// collection thread back after 20 ms.
+const EDGE_PATIENCE: Duration = Duration::from_secs(5);
+/// How many destructors of what has left may hang, each on a thread of its own. What leaves beyond that is forgotten.
+const FAREWELLS_MAX: usize = 8;
+
+/// What runs.
+pub(crate) struct Running {
+    pub(crate) setup: Setup,
+    pub(crate) members: Vec<Member>,
+    pub(crate) libraries: Libraries,
+    pub(crate) roots: Arc<Roots>,
+    pub(crate) slots: Slots,
+    /// The place of the agent's own section.
+    pub(crate) own: usize,
+    pub(crate) host: Option<String>,
+    pub(crate) run: String,
+    /// The process's own standard output, moved away; none in a program of somebody else.
+    pub(crate) output: Option<Arc<File>>,
+    pub(crate) sinks: Sinks,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) changes: Changes,
+    pub(crate) nursery: Nursery,
+    pub(crate) memory: Memory,
+}
+
+/// What is kept from one reload to the next.
+#[derive(Default)]
+pub(crate) struct Memory {
+    vacant: Vec<usize>,
+    /// The next place that never was in use; 0 before the first reload.
+    places: usize,
+    /// Replacements that did not do.
+    refused: HashSet<String>,
+    /// What was told of configuration and plugins, so that it is not told again for as long as it is so.
+    remarks: HashSet<String>,
+    /// Why nothing was taken up the last time.
+    told: String,
+    /// Threads in which destructors run.
+    farewells: Vec<thread::JoinHandle<()>>,
+    facts: Option<Facts>,
+}
+
+impl Running {
+    /// What is known of it without asking it.
+    pub(super) fn facts(&mut self) -> Facts {
+        let facts = Facts::new(Arc::clone(&self.ledger), self.sinks.clone(), &self.run);
+        self.hold(&facts);
+        self.memory.facts = Some(facts.clone());
+        self.memory.remarks = self.setup.remarks().into_iter().map(|(_, remark)| remark).collect();
+        facts
+    }
+
+    fn hold(&self, facts: &Facts) {
+        facts.hold(&self.setup, self.host.clone(), &self.members, (self.own, crate::setup::OWN_INTERVAL));
+    }
+
+    pub(super) fn log_level(&self) -> Level {
+        self.setup.plan.agent.log_level
+    }
+
+    /// Whether this was not told the last time.
+    pub(super) fn is_news(&mut self, text: &str) -> bool {
+        let is_news = self.memory.told != text;
+        text.clone_into(&mut self.memory.told);
+        is_news
+    }
+
+    /// Reads all anew and says what would change.
+    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff), NotReloaded> {
+        let nothing = HashSet::new();
+        let (reread, unfinished) = match ask {
+            Ask::All => (Reread::All, &nothing),
+            Ask::Seen(unfinished) => (Reread::DropIns, unfinished),
+            Ask::Released(_) => (Reread::Nothing, &nothing),
+        };
+        let mut setup = self.setup.again(reread, unfinished)?;
+        let refused = setup.left_out();
+        if !refused.is_empty() {
+            return Err(NotReloaded { code: code::CONFIG, text: refused.join("\n") });
+        }
+        if matches!(ask, Ask::All) {
+            setup.can_run()?;
+        } else if let Some((collector, why)) = setup.plan.missed().next() {
+            let why = format!("collector {} is required: {why}", collector.name);
+            return Err(SetupError::Unavailable(vec![why]).into());
+        }
+        setup.plan.agent.keep_until_next_start(&self.setup.plan.agent);
+        let old = Side {
+            collectors: self.members.iter().map(|member| &member.plan).collect(),
+            ..Side::of(&self.setup.plan, self.setup.offset())
+        };
+        let mut diff = diff(&old, &Side::of(&setup.plan, setup.offset()), &|plan| self.library(&setup, plan));
+        if let Ask::Released(names) = ask {
+            diff.collectors.retain(|(name, _)| names.contains(name));
+            for name in names {
+                if !diff.collectors.iter().any(|(other, _)| other == name) {
+                    diff.collectors.push((name.clone(), Step::Anew(Vec::new())));
+                }
+            }
+        }
+        Ok((setup, diff))
+    }
+
+    /// How the library of a collector that runs has changed.
+    fn library(&self, setup: &Setup, plan: &CollectorPlan) -> Option<Changed> {
+        let path = &plan.plugin.as_ref().ok()?.path;
+        let member = self.members.iter().find(|member| member.plan.name == plan.name)?;
+        let (before, after) = (member.library.as_ref()?.known(), setup.known(path)?);
+        let is_the_same = member.library.as_ref().is_some_and(|library| library.is(after) && !library.has_failed());
+        (!is_the_same).then(|| Changed { key: "library".into(), from: Some(build(before)), to: Some(build(after)) })
+    }
+
+    /// Takes up what has changed.
+    pub(super) fn take(&mut self, ask: &Ask) -> Result<Reloaded, NotReloaded> {
+        let done = self.look(ask).and_then(|(setup, diff)| self.make(ask, setup, diff));
+        if let (Ask::All, Err(refused)) = (ask, &done) {
+            let cause = Some(format!("refused: {}", brief(refused.text.lines().next().unwrap_or_default())));
+            let event = Event { cause, ..Event::new(EventKind::Reload) };
+            // Who asked is told; that it stands in no snapshot where the collection is stuck is its own trouble.
+            let _ = self.changes.make(Change { events: vec![event], ..Change::default() }, EDGE_PATIENCE);
+        }
+        done
+    }
+
+    fn make(&mut self, ask: &Ask, setup: Setup, diff: Diff) -> Result<Reloaded, NotReloaded> {
+        let unseen = if let Ask::Released(names) = ask { names.iter().cloned().collect() } else { HashSet::new() };
+        let beside = Beside {
+            members: &self.members,
+            roots: &self.roots,
+            slots: &self.slots,
+            vacant: self.memory.vacant.clone(),
+            places: self.memory.places.max(self.own + 1),
+            failing: self.failing(),
+            unseen,
+            refused: &self.memory.refused,
+            whole: matches!(ask, Ask::All),
+        };
+        let Prepared { mut change, members, places, kept } = beside.prepare(&setup, &mut self.libraries, &diff)?;
+        let offset = setup.offset();
+        if offset != self.setup.offset() {
+            let timing = setup.own_timing();
+            change.retime.push((self.own, Grid::new(timing.interval, timing.offset), timing.timeout));
+        }
+        let identity = setup.host();
+        if identity != self.host || setup.plan.agent.labels != self.setup.plan.agent.labels {
+            change.labels = Some((identity.clone(), setup.plan.agent.labels.clone()));
+        }
+        for kept in &kept {
+            tracing::error!(
+                collector = kept.name,
+                "goes on as it was: what was to replace it was started beside it: {}",
+                kept.why
+            );
+            change.events.push(Event {
+                collector: Some(kept.name.as_str().into()),
+                cause: Some(format!("refused, and as it was: {}", brief(&kept.why))),
+                ..Event::new(EventKind::Reload)
+            });
+        }
+        if matches!(ask, Ask::All) && !diff.is_empty() {
+            change.events.insert(0, Event { count: Some(diff.count() as u64), ..Event::new(EventKind::Reload) });
+        }
+        change.order = members.iter().map(|member| member.place).chain([self.own]).collect();
+        let (sinks, output) = (self.sinks.clone(), self.output.clone());
+        let plans = (&*self.setup.plan.sinks, &*setup.plan.sinks);
+        let outlets = Outlets::open(&sinks, output.as_deref(), plans, &diff)?;
+        if is_something(&change) {
+            change.keeper = self.nursery.orders_for(&change).map_err(|cause| {
+                NotReloaded::failed(format!("could not start the thread that keeps children: {cause}"))
+            })?;
+            let is_told = change.keeper.is_some();
+            let applied = self.changes.make(change, EDGE_PATIENCE);
+            let applied = applied.map_err(|cause| NotReloaded::failed(cause.to_string()))?;
+            if is_told {
+                self.nursery.is_known();
+            }
+            self.memory.vacant = applied.vacant;
+            self.farewell(applied.left);
+        }
+        outlets.keep();
+        // From here on this is what runs.
+        self.memory.places = places;
+        self.memory.refused.extend(kept.iter().map(|kept| kept.candidate.clone()));
+        let stays: HashSet<&str> = kept.iter().map(|kept| &*kept.name).collect();
+        let told = Diff {
+            collectors: diff.collectors.into_iter().filter(|(name, _)| !stays.contains(&**name)).collect(),
+            ..diff
+        };
+        let text = told.to_string();
+        (self.setup, self.members, self.host) = (setup, members, identity);
+        self.libraries.sweep();
+        self.remark();
+        self.setup.keep_good();
+        if let Some(facts) = &self.memory.facts {
+            self.hold(facts);
+        }
+        let nothing = if matches!(ask, Ask::All) && text.is_empty() { "nothing has changed\n" } else { "" };
+        Ok(Reloaded { text: text + nothing })
+    }
+
+    /// Collectors whose last reading was none: what takes their place need not be better.
+    fn failing(&self) -> HashSet<String> {
+        let well = |status| {
+            matches!(
+                status,
+                None | Some(Status::Ok | Status::Partial | Status::Unavailable | Status::Pending | Status::Skipped)
+            )
+        };
+        let status =
+            |place: usize| self.ledger.with(|books| books.collectors.get(place).and_then(|entry| entry.status));
+        let failing = self.members.iter().filter(|member| !well(status(member.place)));
+        failing.map(|member| member.plan.name.clone()).collect()
+    }
+
+    /// Says of configuration and plugins what was not said yet.
+    fn remark(&mut self) {
+        let remarks = self.setup.remarks();
+        for (level, remark) in &remarks {
+            if !self.memory.remarks.contains(remark) {
+                crate::setup::log_remark(*level, remark);
+            }
+        }
+        self.memory.remarks = remarks.into_iter().map(|(_, remark)| remark).collect();
+        self.memory.told.clear();
+    }
+
+    /// Has destructors run where nobody waits for them.
+    fn farewell(&mut self, left: Vec<Caller>) {
+        self.memory.farewells.retain(|thread| !thread.is_finished());
+        if left.is_empty() {
+            return;
+        }
+        if self.memory.farewells.len() >= FAREWELLS_MAX {
+            tracing::warn!(
+                "{} collectors that have left are not taken down, as {FAREWELLS_MAX} others hang in that",
+                left.len()
+            );
+            return std::mem::forget(left);
+        }
+        match thread::Builder::new().name("farewell".into()).spawn(move || drop(left)) {
+            Ok(thread) => self.memory.farewells.push(thread),
+            Err(cause) => tracing::debug!(%cause, "no thread to take down a collector that has left"),
+        }
+    }
+
+    /// Takes what is on record of a plugin away. Gives what was, and the collectors that it held.
+    pub(super) fn release(&mut self, name: &str) -> Result<(String, Vec<String>), NotReloaded> {
+        let of = |member: &&Member| {
+            member.plan.name == name
+                || member.plan.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.plugin.name == name)
+        };
+        let held: Vec<&Member> = self.members.iter().filter(of).collect();
+        let plugins: HashSet<_> =
+            held.iter().filter_map(|member| Some(&member.plan.plugin.as_ref().ok()?.path)).collect();
+        let is_of = |member: &&Member| member.plan.plugin.as_ref().is_ok_and(|plugin| plugins.contains(&plugin.path));
+        let collectors = self.members.iter().filter(is_of).map(|member| member.plan.name.clone()).collect();
+        let quarantined: Vec<String> = held
+            .iter()
+            .filter(|member| {
+                self.ledger.with(|books| books.collectors.get(member.place).is_some_and(|entry| entry.quarantined))
+            })
+            .map(|member| format!("released: {}, quarantined\n", member.plan.name))
+            .collect();
+        match super::release(&self.setup, name) {
+            Ok(text) => Ok((text + &quarantined.concat(), collectors)),
+            Err(_) if !quarantined.is_empty() => Ok((quarantined.concat(), collectors)),
+            Err(refused) => {
+                let code = if refused.is_not_permitted() { code::NOT_PERMITTED } else { code::FAILED };
+                Err(NotReloaded { code, text: refused.to_string() })
+            }
+        }
+    }
+
+    /// Folders in which something may appear that is to be taken up, with the ending of its name.
+    pub(super) fn watched(&self) -> Vec<(PathBuf, &'static str)> {
+        self.setup.watched()
+    }
+}
+
+fn is_something(change: &Change) -> bool {
+    let Change { leave, come, retime, order: _, labels, keeper: _, events } = change;
+    !(leave.is_empty() && come.is_empty() && retime.is_empty() && labels.is_none() && events.is_empty())
+}
+
+/// A build of a plugin: its version, and which of those with the same it is.
+fn build(known: &Known) -> String {
+    let version = known.manifest.plugin.version.as_deref().unwrap_or("?");
+    match known.sha256() {
+        Ok(sha256) => format!("{version} (sha256 {:.8})", sha256.to_string()),
+        Err(_) => version.to_owned(),
+    }
+}
