@@ -5,10 +5,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use harness::{Site, root};
+use perfwatch::agent::SHUTDOWN;
 use perfwatch::child::sandbox::{Policy, Terms, Without};
 use perfwatch::cli::code;
+use perfwatch::config::agent::AgentSettings;
+use perfwatch::config::layers::Environment;
 use perfwatch::snapshot::read::AggregatedSnapshot;
 use perfwatch::snapshot::{EventKind, Status};
 use plugin_api::host_side::manifest::{Allowance, Budget, Kind, Manifest, Metric, Source};
@@ -312,6 +316,59 @@ fn exit_codes_in_the_readme_and_the_help_are_those_of_the_program() {
     let line: String = rest.split("\nData goes").next().unwrap().replace('\n', " ");
     let told: Vec<u32> = line.split("; ").map(|code| code.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(told, codes);
+}
+
+/// The settings of the unit, and their values; one that comes twice has both.
+fn unit() -> Vec<(String, String)> {
+    let text = read("config/perfwatch.service");
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn of_unit(key: &str) -> String {
+    let values: Vec<_> = unit().into_iter().filter(|(known, _)| known == key).map(|(_, value)| value).collect();
+    assert_eq!(values.len(), 1, "{key} is {values:?}");
+    values.into_iter().next().unwrap()
+}
+
+fn seconds(key: &str) -> Duration {
+    Duration::from_secs(of_unit(key).strip_suffix('s').unwrap().parse().unwrap())
+}
+
+#[test]
+fn unit_restarts_after_what_may_pass_and_not_after_what_stays() {
+    let stays = [code::USAGE, code::NOT_PERMITTED, code::CONFIG].map(|code| code.to_string());
+    assert_eq!(of_unit("RestartPreventExitStatus"), stays.join(" "));
+    assert_eq!(of_unit("Restart"), "always");
+}
+
+#[test]
+fn unit_starts_and_reloads_one_config() {
+    for (key, command) in [("ExecStart", "run"), ("ExecReload", "reload")] {
+        assert_eq!(of_unit(key), format!("/usr/bin/perfwatch {command} -c /etc/perfwatch/server.toml"));
+    }
+}
+
+#[test]
+fn unit_waits_for_the_agent_longer_than_the_agent_for_anything() {
+    assert!(seconds("TimeoutStopSec") >= 2 * SHUTDOWN);
+    assert!(seconds("WatchdogSec") >= Duration::from_secs(10), "a stall of seconds is no death");
+    assert_eq!((of_unit("Type"), of_unit("NotifyAccess")), ("notify".into(), "main".into()));
+}
+
+/// What a service of the system keeps, and where the agent looks for it by itself.
+#[test]
+fn unit_makes_the_folders_in_which_the_agent_of_a_service_keeps_its_own() {
+    let environment =
+        Environment { variables: [("INVOCATION_ID".to_owned(), "1".to_owned())].into(), ..Environment::default() };
+    let agent = AgentSettings::new(&Settings::default(), &environment);
+    assert_eq!(agent.state_dir, Path::new("/var/lib").join(of_unit("StateDirectory")));
+    assert_eq!(agent.runtime_dir.unwrap(), Path::new("/run").join(of_unit("RuntimeDirectory")));
+    // What an agent that died has left there is for the next one.
+    assert_eq!(of_unit("RuntimeDirectoryPreserve"), "yes");
+    // Where it lies by default, it is found in whatever part of the config the fault is.
+    let last_good = format!("last_good = \"${{STATE_DIRECTORY:-{}}}/last-good.toml\"", agent.state_dir.display());
+    assert!(read("config/examples/server.toml").lines().any(|line| line == last_good));
 }
 
 #[test]

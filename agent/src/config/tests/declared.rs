@@ -104,11 +104,6 @@ fn examples_are_accepted_and_the_unit_uses_the_one_for_servers() {
     let (_, server) = server.plan().unwrap();
     assert_eq!(server.agent.offset, Offset::Host);
     assert_eq!(server.sinks[0].settings.text("path"), Some("/var/lib/private/perfwatch/snapshots.jsonl"));
-    let unit = text("perfwatch.service");
-    assert!(
-        unit.contains("\nExecStart=/usr/bin/perfwatch run -c /etc/perfwatch/server.toml\n")
-            && unit.contains("\nType=exec\n")
-            && unit.contains("\nRuntimeDirectory=perfwatch\n")
-            && unit.contains("\nRuntimeDirectoryPreserve=yes\n")
-    );
+    assert_eq!(server.agent.last_good.as_deref(), Some(path("/var/lib/private/perfwatch/last-good.toml")));
+    assert!(text("perfwatch.service").contains("\nExecStart=/usr/bin/perfwatch run -c /etc/perfwatch/server.toml\n"));
 }
