@@ -335,7 +335,9 @@ impl Setup {
     fn nothing(&self) -> String {
         let searched: Vec<_> = self.found.searched.iter().map(|folder| folder.display().to_string()).collect();
         let searched = if searched.is_empty() { "no folder of plugins is there".into() } else { searched.join(", ") };
-        if self.found.plugins.is_empty() {
+        if self.found.plugins.is_empty() && !self.found.faults.is_empty() {
+            format!("no plugin can be used of those that are found, in: {searched}; what is wrong with each is told")
+        } else if self.found.plugins.is_empty() {
             // Where the executable lies is told by /proc/self/exe alone, and libraries are loaded through /proc/self/fd.
             let proc = if Path::new("/proc/self/fd").exists() { "" } else { "; /proc is not mounted, and has to be" };
             format!("no plugin is found, in: {searched}; name a folder in agent.plugin_dirs{proc}")

@@ -81,7 +81,8 @@ impl Authority {
     /// Judges a file that was opened by this path, and all that leads to it. What is left to doubt is told in the warnings.
     ///
     /// # Errors
-    /// The first doubt for which it must not be loaded, that of the file before that of the folders; or the path leads to another file by now.
+    /// The first doubt for which it must not be loaded, that of the file before that of the folders; or the path leads to another file
+    /// by now.
     pub(super) fn judge(&self, path: &Path, opened: &Opened, ground: &mut Ground) -> Result<Vec<Doubt>, TrustError> {
         let way = ground.way_to(path)?;
         let is_the_one = |step: &Step| step.kind == Kind::File && step.inode == opened.identity.inode;
@@ -111,18 +112,18 @@ impl Authority {
         let beside = self.beside.filter(|(beside, _)| Some(*beside) == folder);
         let file = way.last().map_or(Path::new(""), |file| &file.path);
         let case = Case { authority: self, executable_owner: beside.map(|(_, owner)| owner), file, ground };
-        let mut warnings: Vec<Doubt> = Vec::new();
+        let (mut warnings, mut refused) = (Vec::<Doubt>::new(), None::<Box<Doubt>>);
         for step in way.iter().rev() {
             for doubt in case.owner(step).into_iter().chain(case.writers(step)) {
-                if doubt.is_refused && !self.relaxed {
-                    return Err(TrustError::Refused(Box::new(doubt)));
-                }
-                if !warnings.iter().any(|told| told.covers(&doubt)) {
-                    warnings.push(doubt);
+                match &mut refused {
+                    Some(first) if doubt.is_refused => first.join(doubt),
+                    None if doubt.is_refused && !self.relaxed => refused = Some(Box::new(doubt)),
+                    _ if warnings.iter().any(|told| told.covers(&doubt)) => {}
+                    _ => warnings.push(doubt),
                 }
             }
         }
-        Ok(warnings)
+        refused.map_or(Ok(warnings), |doubt| Err(TrustError::Refused(doubt)))
     }
 }
 
@@ -151,13 +152,14 @@ impl Case<'_> {
             Kind::File | Kind::Folder => (format!("{} belongs to {owner}", shown(&step.path)), "who writes there"),
         };
         let command = match step.kind {
-            _ if !is_refused => self.install(),
             // A folder is not to change hands for a plugin in it.
-            Kind::Folder => self.install(),
-            Kind::File => format!("chown {} {}, or: {}", names.user_word(uid), word(&step.path), self.install()),
-            Kind::Link => format!("chown -h {} {}, or: {}", names.user_word(uid), word(&step.path), self.install()),
+            Kind::Folder => None,
+            _ if !is_refused => None,
+            Kind::File => Some(format!("chown {}", names.user_word(uid))),
+            Kind::Link => Some(format!("chown -h {}", names.user_word(uid))),
         };
-        Some(Doubt { what, why: self.why(does), command, owner: Some(step.uid), is_refused })
+        let (install, owner) = (Some(self.install()), Some(step.uid));
+        Some(Doubt { what, why: self.why(does), command, places: vec![word(&step.path)], install, owner, is_refused })
     }
 
     fn writers(&self, step: &Step) -> Option<Doubt> {
@@ -170,20 +172,21 @@ impl Case<'_> {
         }
         let names = self.ground.names();
         let group = group && (step.has_acl || !names.is_private(step.gid, step.uid, uid));
-        let path = word(&step.path);
         let (who, command) = match (group, others) {
             (false, false) => return None,
-            (true, false) if step.has_acl => ("those of its access list".into(), format!("setfacl -b {path}")),
-            (true, false) => (names.group(step.gid), format!("chmod g-w {path}")),
-            (false, true) => ("everyone".into(), format!("chmod o-w {path}")),
-            (true, true) => ("everyone".into(), format!("chmod go-w {path}")),
+            (true, false) if step.has_acl => ("those of its access list".into(), "setfacl -b"),
+            (true, false) => (names.group(step.gid), "chmod g-w"),
+            (false, true) => ("everyone".into(), "chmod o-w"),
+            (true, true) => ("everyone".into(), "chmod go-w"),
         };
         // Another user's plugins run as themselves.
         let is_refused = uid == 0 || service;
         Some(Doubt {
             what: format!("{} is writable by {who} ({:04o})", shown(&step.path), step.mode & 0o7777),
             why: self.why("who writes there"),
-            command: if is_refused { format!("{command}, or: {}", self.install()) } else { command },
+            command: Some(command.into()),
+            places: vec![word(&step.path)],
+            install: is_refused.then(|| self.install()),
             owner: None,
             is_refused,
         })
@@ -214,7 +217,11 @@ fn word(path: &Path) -> String {
 pub struct Doubt {
     what: String,
     why: String,
-    command: String,
+    /// What ends it, said of these places.
+    command: Option<String>,
+    places: Vec<String>,
+    /// What ends it elsewhere.
+    install: Option<String>,
     /// Of what belongs to the wrong user.
     owner: Option<u32>,
     is_refused: bool,
@@ -227,11 +234,25 @@ impl Doubt {
     pub fn covers(&self, other: &Doubt) -> bool {
         self.what == other.what || self.owner.is_some() && self.owner == other.owner
     }
+
+    /// Ends another one of the same file by the same command, so that a way of which all is wrong is not told one by one.
+    fn join(&mut self, other: Doubt) {
+        if self.command.is_some() && self.command == other.command {
+            self.places.extend(other.places);
+        }
+    }
 }
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}. {}", self.what, self.why, self.command)
+        write!(f, "{}; {}. ", self.what, self.why)?;
+        if let Some(command) = &self.command {
+            write!(f, "{command} {}", self.places.join(" "))?;
+        }
+        match &self.install {
+            Some(install) if self.command.is_some() => write!(f, ", or: {install}"),
+            install => f.write_str(install.as_deref().unwrap_or_default()),
+        }
     }
 }
 

@@ -62,6 +62,8 @@ fn doubt_of_the_file_is_told_before_that_of_the_folders_and_that_of_the_nearest_
     assert!(judged(ROOT, &way(0o666)).unwrap_err().contains("/o/i/a.so is writable"));
     assert!(judged(ROOT, &way(0o644)).unwrap_err().contains("/o/i is writable"));
     assert_eq!(judged(USER, &way(0o666)).unwrap().len(), 3, "what is only told is told of all");
+    let all = judged(ROOT, &way(0o666)).unwrap_err();
+    assert!(all.contains("root. chmod o-w /o/i/a.so /o/i /o, or: install"), "one command ends them all: {all}");
 }
 
 #[test]
