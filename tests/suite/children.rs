@@ -61,6 +61,10 @@ const TESTS: &[(&str, fn())] = &[
         "child_that_is_wanted_again_before_the_last_has_ended_comes",
         child_that_is_wanted_again_before_the_last_has_ended_comes,
     ),
+    (
+        "child_of_a_collector_that_has_left_is_killed_and_nobody_is_told",
+        child_of_a_collector_that_has_left_is_killed_and_nobody_is_told,
+    ),
     ("agent_started_as_a_child_by_hand_says_so", agent_started_as_a_child_by_hand_says_so),
 ];
 
@@ -124,6 +128,13 @@ impl Site {
             log_level: tracing::Level::INFO,
         };
         Site { folder, start, schema }
+    }
+
+    /// For a keeper.
+    fn ward(&self, tenant: u64) -> Ward {
+        let start = self.start.clone();
+        let starter = Box::new(move || Ok(start.clone()));
+        Ward { place: 0, tenant, starter, limits: Limits::default(), memory: 64 << 20 }
     }
 
     fn spawn(&self) -> Running {
@@ -455,24 +466,9 @@ fn guard_started_by_hand_kills_nobody() {
 /// It moved into the agent and panicked there at once.
 fn child_that_is_wanted_again_before_the_last_has_ended_comes() {
     let site = Site::mock("count=1\n");
-    let mut start = Some(site.start.clone());
     let answers = Arc::new(Answers::new().unwrap());
-    let ward = Ward {
-        place: 0,
-        tenant: 0,
-        starter: Box::new(move || Ok(start.take().unwrap())),
-        limits: Limits::default(),
-        memory: 64 << 20,
-    };
-    let keeper = Keeper::start(vec![ward], Arc::clone(&answers)).unwrap();
-    let up = || {
-        let (until, mut arrivals) = (Instant::now() + DEADLINE, Arrivals::default());
-        while arrivals.is_empty() {
-            assert!(Instant::now() < until, "no child came");
-            answers.collect(Duration::from_secs(1), &mut arrivals);
-        }
-        assert!(matches!(arrivals.news[..], [News::Up { .. }]), "nothing but that");
-    };
+    let keeper = Keeper::start(vec![site.ward(0)], Arc::clone(&answers)).unwrap();
+    let up = || drop(comes_up(&answers, 0));
     let orders = keeper.orders();
     orders.begin(0);
     up();
@@ -484,6 +480,47 @@ fn child_that_is_wanted_again_before_the_last_has_ended_comes() {
     });
     up();
     assert!(keeper.stop(DEADLINE));
+}
+
+fn child_of_a_collector_that_has_left_is_killed_and_nobody_is_told() {
+    let site = Site::mock("count=1\n");
+    let answers = Arc::new(Answers::new().unwrap());
+    let keeper = Keeper::start(Vec::new(), Arc::clone(&answers)).unwrap();
+    let orders = keeper.orders();
+    orders.take(site.ward(1));
+    orders.begin(1);
+    let (mut line, mut frame) = (comes_up(&answers, 1), Frame::new(site.start.limits));
+    orders.dismiss(1);
+    orders.take(site.ward(2));
+    orders.begin(2);
+    // To who is not there any more.
+    orders.begin(1);
+    orders.leave(1);
+    let _second = comes_up(&answers, 2);
+    // Its line is open here: it was killed.
+    let until = Instant::now() + DEADLINE;
+    while line.hear(&mut frame) != Heard::Gone {
+        assert!(Instant::now() < until, "it lives on");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Behind all that might be told of its death.
+    orders.leave(2);
+    orders.begin(2);
+    drop(comes_up(&answers, 2));
+    assert!(keeper.stop(DEADLINE));
+}
+
+/// A child of this collector is started, and nothing else is told.
+fn comes_up(answers: &Answers, tenant: u64) -> Line {
+    let (until, mut arrivals) = (Instant::now() + DEADLINE, Arrivals::default());
+    while arrivals.is_empty() {
+        assert!(Instant::now() < until, "no child came");
+        answers.collect(Duration::from_secs(1), &mut arrivals);
+    }
+    match arrivals.news.pop() {
+        Some(News::Up { line, tenant: told, .. }) if told == tenant && arrivals.news.is_empty() => line,
+        _ => panic!("something else is told"),
+    }
 }
 
 fn agent_started_as_a_child_by_hand_says_so() {

@@ -301,3 +301,35 @@ impl Keeping {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::host_side::frame::Limits;
+
+    use super::*;
+    use crate::schedule::far::Arrivals;
+
+    /// One of which no child can be started, which is told.
+    fn ward(tenant: u64) -> Ward {
+        Ward { place: 0, tenant, starter: Box::new(|| Err("a test".into())), limits: Limits::default(), memory: 0 }
+    }
+
+    #[test]
+    fn who_comes_and_goes_in_one_breath_has_no_child_and_leaves_the_place_to_who_comes_after() {
+        let (orders, answers) = (Orders::new().unwrap(), Arc::new(Answers::new().unwrap()));
+        let (theirs, told) = (orders.clone(), Arc::clone(&answers));
+        let mut keeping = Keeping { orders: theirs, answers: told, wards: Vec::new(), lives: 0 };
+        for tenant in 1..=3 {
+            orders.take(ward(tenant));
+            orders.begin(tenant);
+            if tenant != 2 {
+                orders.dismiss(tenant);
+            }
+        }
+        assert!(keeping.round());
+        assert_eq!(keeping.wards.iter().map(|kept| kept.ward.tenant).collect::<Vec<_>>(), [2]);
+        let mut arrivals = Arrivals::default();
+        answers.collect(Duration::ZERO, &mut arrivals);
+        assert_eq!(arrivals.news.iter().map(News::of).collect::<Vec<_>>(), [(0, 2)]);
+    }
+}

@@ -1,11 +1,12 @@
-//! `perfwatch config`: what holds, what may stand in it, what is built in.
+//! `perfwatch config`: what holds, what may stand in it, what is built in, what a reload would change.
 
 use clap::Subcommand;
 
-use super::{Invocation, print};
+use super::{Invocation, ask, print};
 use crate::config::{schema, show};
+use crate::control::wire::Request;
 
-/// The configuration that holds, its schema, its defaults
+/// The configuration that holds, its schema, its defaults, what a reload would change
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {
     /// Print the configuration that holds, all layers merged
@@ -21,11 +22,16 @@ pub(super) enum Config {
     /// Print the shipped configuration: every key, its default, and why one would change it
     #[command(after_help = "Example: perfwatch config default > /etc/perfwatch/perfwatch.toml")]
     Default,
+    /// Print what `perfwatch reload` would change in the running agent, and change nothing
+    #[command(after_help = "Example: perfwatch config diff && perfwatch reload")]
+    Diff,
 }
 
 pub(super) fn config(invocation: &Invocation, config: Config) -> u8 {
-    if let Config::Default = config {
-        return print(show::default_text());
+    match config {
+        Config::Default => return print(show::default_text()),
+        Config::Diff => return ask::told(invocation, &Request::Diff),
+        Config::Show { .. } | Config::Schema => {}
     }
     let setup = match invocation.setup() {
         Ok(setup) => setup,

@@ -1,14 +1,17 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod asks;
 mod check;
 mod config;
 mod once;
 mod plugins;
 mod release;
+mod reload;
 mod run;
 mod schema;
+mod status;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -84,9 +87,13 @@ enum Command {
     /// What plugins there are, what one declares, and which are held in a child
     #[command(subcommand, after_help = "Example: perfwatch plugins list")]
     Plugins(plugins::Plugins),
-    /// The configuration that holds, its schema, its defaults
+    /// The configuration that holds, its schema, its defaults, what a reload would change
     #[command(subcommand, after_help = "Example: perfwatch config show --origin")]
     Config(config::Config),
+    Status(status::Status),
+    /// Have the running agent read its configuration and its plugins anew; waits until it has, and prints what that changed
+    #[command(after_help = "Example: perfwatch config diff && perfwatch reload")]
+    Reload,
     /// Print the JSON Schema of the snapshots, with the unit and kind of each metric
     #[command(after_help = "Example: perfwatch schema | jq '.properties.memory.properties | map_values(.\"x-unit\")'")]
     Schema,
@@ -131,6 +138,8 @@ pub fn main() -> u8 {
         Command::Check => check::check(invocation),
         Command::Plugins(plugins) => plugins::plugins(invocation, &plugins),
         Command::Config(config) => config::config(invocation, config),
+        Command::Status(asked) => status::status(invocation, &asked),
+        Command::Reload => reload::reload(invocation),
         Command::Schema => schema::schema(invocation),
     }
 }

@@ -27,8 +27,8 @@ pub(super) enum Plugins {
         /// A library, or the name of a plugin that is found
         file: PathBuf,
     },
-    /// Let a plugin run in the agent again that is held in a child for what it did, from the next start
-    #[command(after_help = "Example: perfwatch plugins release ups && systemctl restart perfwatch")]
+    /// Let a plugin run in the agent again that is held in a child for what it did: at once where the agent runs, else from its next start
+    #[command(after_help = "Example: perfwatch plugins release ups")]
     Release {
         /// The plugin, or a collector of it
         name: String,

@@ -1,15 +1,26 @@
 //! `perfwatch plugins release NAME`: a library that is held in a child for what it did may run where the configuration says again.
 #![forbid(unsafe_code)]
 
+use super::ask::{self, Answer};
 use super::{Invocation, code, fail, print};
 use crate::config::plan::Isolation;
+use crate::control::wire::Request;
 use crate::harmless;
 use crate::plugin::known::Known;
 use crate::record::Record;
 use crate::reload;
 use crate::setup::Setup;
 
+/// By the agent where one runs, now; else in the record that its next start reads.
 pub(super) fn release(invocation: &Invocation, name: &str) -> u8 {
+    match ask::ask(invocation, &Request::Release { name: name.to_owned() }) {
+        Answer::Response(response) => ask::tell(&response),
+        Answer::Nobody(_) => on_record(invocation, name),
+        Answer::Failed(code) => code,
+    }
+}
+
+fn on_record(invocation: &Invocation, name: &str) -> u8 {
     let setup = match invocation.setup() {
         Ok(setup) => setup,
         Err(code) => return code,

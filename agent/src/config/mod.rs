@@ -115,13 +115,36 @@ impl Config {
         Config::of_layers(layers, sources, environment)
     }
 
-    fn of_layers(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Result<Config, Refused> {
+    /// How the agent itself runs, as far as it can be told, and whether the config would be refused. Of files at fault, what could
+    /// be read of them; of values at fault, their defaults. For whoever looks for an agent that runs, not for one that is to run.
+    #[must_use]
+    pub fn agent_at_best(explicit: Option<&Path>, environment: Environment) -> (AgentSettings, bool) {
+        let mut sources = Sources::default();
+        let layers = layers::read(explicit, None, &environment, &mut sources);
+        match Config::of_layers(layers.clone(), sources.clone(), environment.clone()) {
+            Ok(config) => (config.agent, !config.pending.is_empty()),
+            Err(_) => {
+                let mut config = Config::unread(layers, sources, environment);
+                for layer in &config.layers {
+                    merge::merge(&mut config.merged, layer.table.clone());
+                }
+                config.check_agent(&mut Vec::new());
+                (config.agent, true)
+            }
+        }
+    }
+
+    /// One whose layers are still to be merged.
+    fn unread(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Config {
         let settings = Settings::default();
         let agent = AgentSettings::new(&settings, &environment);
         let (merged, left_out) = (Table::default(), Vec::new());
         let pending = Vec::new();
-        let stands_in = None;
-        let mut config = Config { sources, layers, environment, left_out, merged, agent, settings, pending, stands_in };
+        Config { sources, layers, environment, left_out, merged, agent, settings, pending, stands_in: None }
+    }
+
+    fn of_layers(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Result<Config, Refused> {
+        let mut config = Config::unread(layers, sources, environment);
         let faults: Vec<Fault> = config.layers.iter().flat_map(|layer| layer.faults.clone()).collect();
         config.leave_out(faults)?;
         config.settle();

@@ -4,6 +4,8 @@
 //! that an older agent does not have. Moments are RFC 3339 in UTC with milliseconds, as in the snapshots; times are
 //! seconds; counts are since the agent started, of a collector since it did.
 
+pub mod table;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::de::Error as _;
@@ -199,5 +201,28 @@ impl<'de> Deserialize<'de> for Moment {
         let at = humantime::parse_rfc3339(&text).map_err(D::Error::custom)?;
         let since = at.duration_since(UNIX_EPOCH).map_err(D::Error::custom)?;
         Ok(Moment(Wall(snapshot::nanoseconds(since))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_as_in_the_snapshots_and_come_back() {
+        let at = Moment(Wall(1_795_541_405_250_000_000));
+        assert_eq!(serde_json::to_string(&at).unwrap(), "\"2026-11-24T17:30:05.250Z\"");
+        assert_eq!(serde_json::from_str::<Moment>("\"2026-11-24T17:30:05.250Z\"").unwrap(), at);
+        for strange in ["\"yesterday\"", "\"1969-12-31T23:59:59Z\"", "5"] {
+            assert!(serde_json::from_str::<Moment>(strange).is_err(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn status_of_an_older_and_of_a_newer_agent_can_be_read() {
+        let text = r#"{"agent":{"pid":7,"mood":"good"},"collectors":[{"name":"cpu"}],"sinks":[{"type":"file"}]}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert_eq!((status.agent.pid, &*status.collectors[0].name, &*status.sinks[0].kind), (7, "cpu", "file"));
+        assert_eq!((status.reload, status.agent.tick), (None, None));
     }
 }

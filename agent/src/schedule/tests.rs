@@ -1,13 +1,16 @@
 //! The schedule against a manual clock and mock collectors, in one thread.
 
+mod changes;
 mod children;
+mod departures;
 mod hangs;
 mod ticks;
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plugin_api::host_side::door::Instance;
@@ -17,6 +20,7 @@ use plugin_api::options::NoOptions;
 use plugin_api::{Collector, Error, Host, Recorder, ScalarId, Schema as Names};
 
 use super::call::{Call, Maker};
+use super::change::{Applied, Change, Changes, Comer, Unanswered};
 use super::clock::{Clock, Wake};
 use super::far::{Answers, lock};
 use super::grid::Grid;
@@ -25,9 +29,11 @@ use super::member::{Home, Recruit};
 use super::tick::Schedule;
 use crate::record::Slots;
 use crate::snapshot::aggregate::Aggregator;
-use crate::snapshot::{EventKind, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
+use crate::snapshot::{Event, EventKind, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
 
 const MS: u64 = 1_000_000;
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(600);
 /// 2026-11-24T03:30:00Z, a multiple of every interval here.
 const BEGIN: u64 = 1_795_491_000_000 * MS;
 
@@ -36,6 +42,8 @@ struct Manual {
     wall: AtomicU64,
     mono: AtomicU64,
     slept: AtomicU64,
+    /// The next sleep ends at once.
+    called: AtomicBool,
     /// What happens in the next sleeps, before they end as they should.
     surprises: Mutex<VecDeque<Surprise>>,
 }
@@ -50,7 +58,8 @@ enum Surprise {
 impl Manual {
     fn at(wall: u64) -> Arc<Manual> {
         let (mono, slept) = (AtomicU64::new(7_000 * MS), AtomicU64::new(0));
-        Arc::new(Manual { wall: AtomicU64::new(wall), mono, slept, surprises: Mutex::default() })
+        let called = AtomicBool::new(false);
+        Arc::new(Manual { wall: AtomicU64::new(wall), mono, slept, called, surprises: Mutex::default() })
     }
 
     fn advance(&self, by: u64) {
@@ -73,6 +82,9 @@ impl Clock for Manual {
     }
 
     fn sleep_until(&self, due: Wall) -> Wake {
+        if self.called.swap(false, Ordering::AcqRel) {
+            return Wake::Called;
+        }
         match lock(&self.surprises).pop_front() {
             Some(Surprise::Step(by)) => {
                 self.wall.fetch_add(by as u64, Ordering::Relaxed);
@@ -153,6 +165,7 @@ struct Bench {
     emitted: Arc<Mutex<Vec<Arc<Snapshot>>>>,
     ledger: Arc<Ledger>,
     answers: Arc<Answers>,
+    changes: Changes,
 }
 
 impl Bench {
@@ -164,8 +177,11 @@ impl Bench {
         let emit = Box::new(move |snapshot: &Arc<Snapshot>| lock(&into).push(Arc::clone(snapshot)));
         let answers = Arc::new(Answers::new().unwrap());
         let aggregator = Aggregator::new(identity);
-        let schedule = Schedule::new(clock.clone(), aggregator, Arc::clone(&ledger), Arc::clone(&answers), None, emit);
-        Bench { clock, schedule, emitted, ledger, answers }
+        let mut schedule =
+            Schedule::new(clock.clone(), aggregator, Arc::clone(&ledger), Arc::clone(&answers), None, emit);
+        let bell = Arc::clone(&clock);
+        let changes = schedule.changes(move || bell.called.store(true, Ordering::Release));
+        Bench { clock, schedule, emitted, ledger, answers, changes }
     }
 
     fn add(&mut self, name: &str, interval_ms: u64, steps: &[Step]) {
@@ -179,13 +195,15 @@ impl Bench {
 
     fn add_timed(&mut self, name: &str, interval_ms: u64, timeout: Duration, steps: &[Step], part: bool) {
         let home = Home::Agent(self.maker(steps, part));
-        // More CPU time than a call here takes, on the slowest machine.
-        let allowance = Allowance { cpu: Duration::from_secs(60), ..Allowance::default() };
-        self.enlist(name, interval_ms, timeout, allowance, home);
+        self.enlist(name, interval_ms, timeout, ample(), home);
     }
 
     fn maker(&self, steps: &[Step], part: bool) -> Maker {
-        let declared = Arc::new(Manifest::parse(MANIFEST).unwrap());
+        self.maker_of(MANIFEST, steps, part)
+    }
+
+    fn maker_of(&self, manifest: &str, steps: &[Step], part: bool) -> Maker {
+        let declared = Arc::new(Manifest::parse(manifest).unwrap());
         let (clock, steps) = (Arc::clone(&self.clock), Arc::new(Mutex::new(steps.iter().cloned().collect())));
         let roots = Arc::new(Roots::new(Path::new("/")));
         Box::new(move || {
@@ -196,16 +214,33 @@ impl Bench {
     }
 
     fn enlist(&mut self, name: &str, interval_ms: u64, timeout: Duration, allowance: Allowance, home: Home) {
-        let manifest = Arc::new(Manifest::parse(MANIFEST).unwrap());
-        let interval = Duration::from_millis(interval_ms);
-        self.schedule.add(Recruit {
-            name: name.into(),
-            schema: Arc::new(Schema::new(manifest, |_| true)),
-            grid: Grid::new(interval, Duration::ZERO),
-            timeout,
-            allowance,
-            home: Ok(home),
-        });
+        self.schedule.add(recruit(MANIFEST, name, interval_ms, timeout, allowance, home));
+    }
+
+    /// Somebody wants a change: it waits for the next sleep.
+    fn post(&self, change: Change, patience: Duration) -> JoinHandle<Result<Applied, Unanswered>> {
+        let changes = self.changes.clone();
+        let poster = thread::spawn(move || changes.make(change, patience));
+        while !self.clock.called.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        poster
+    }
+
+    /// A change is made before the next tick, which begins.
+    fn change(&mut self, change: Change) -> Applied {
+        let posted = self.post(change, FOREVER);
+        assert!(self.schedule.sleep());
+        posted.join().unwrap().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// One that comes to this place, and does these things in the agent.
+    fn comer(&self, place: usize, name: &str, interval_ms: u64, steps: &[Step]) -> Comer {
+        let home = Home::Agent(self.maker(steps, false));
+        let timeout = Duration::from_millis(interval_ms * 8 / 10).min(Duration::from_secs(1));
+        let recruit = recruit(MANIFEST, name, interval_ms, timeout, ample(), home);
+        let event = Some(Event { collector: Some(name.into()), ..Event::new(EventKind::Start) });
+        Comer { place, recruit, replaces: None, event }
     }
 
     fn call_all(&mut self) {
@@ -249,6 +284,34 @@ impl Bench {
         self.schedule.taken_over();
         call
     }
+}
+
+fn recruit(
+    manifest: &str,
+    name: &str,
+    interval_ms: u64,
+    timeout: Duration,
+    allowance: Allowance,
+    home: Home,
+) -> Recruit {
+    let manifest = Arc::new(Manifest::parse(manifest).unwrap());
+    Recruit {
+        name: name.into(),
+        schema: Arc::new(Schema::new(manifest, |_| true)),
+        grid: every(interval_ms),
+        timeout,
+        allowance,
+        home: Ok(home),
+    }
+}
+
+fn every(interval_ms: u64) -> Grid {
+    Grid::new(Duration::from_millis(interval_ms), Duration::ZERO)
+}
+
+/// More CPU time than a call here takes, on the slowest machine.
+fn ample() -> Allowance {
+    Allowance { cpu: Duration::from_secs(60), ..Allowance::default() }
 }
 
 fn section<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Section {

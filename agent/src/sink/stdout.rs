@@ -7,7 +7,8 @@
 //! terminal that is closed.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -36,9 +37,7 @@ impl Format {
 
     /// A table; on a terminal in colour, unless `NO_COLOR` is set to something, and drawn in place where it is `live`.
     pub fn table(output: &File, live: bool) -> Format {
-        let terminal = output.is_terminal();
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Format::Table(Table::new(terminal && !plain, terminal && live))
+        Format::Table(Table::new(is_in_colour(output), output.is_terminal() && live))
     }
 }
 
@@ -109,6 +108,17 @@ fn put(output: &mut File, bytes: &[u8]) -> Result<(), (io::Error, usize)> {
         }
     }
     Ok(())
+}
+
+/// Whether what is written there may have colours: to a terminal, unless `NO_COLOR` is set to something.
+pub fn is_in_colour(output: &impl IsTerminal) -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    output.is_terminal() && !plain
+}
+
+/// How wide the terminal is; none where it is none, or does not know.
+pub fn columns(output: &impl AsFd) -> Option<usize> {
+    rustix::termios::tcgetwinsize(output).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// How large a frame may be: what the terminal is at this moment; else `$COLUMNS` wide, else as [`USUAL`].

@@ -156,3 +156,29 @@ fn secret_comes_from_its_file_without_the_last_newline() {
     let (_, plan) = place.plan().unwrap();
     assert_eq!(plan.collectors[0].plugin.as_ref().unwrap().options.text("token"), Some("hunter2"));
 }
+
+#[test]
+fn socket_of_an_agent_is_found_in_a_config_that_is_at_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("perfwatch.toml");
+    let control = |text: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&path, text).unwrap();
+        let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let environment = Environment { variables, is_root: true, broken: Vec::new() };
+        let (agent, faulty) = Config::agent_at_best(Some(&path), environment);
+        (agent.control.unwrap().to_str().unwrap().to_owned(), faulty)
+    };
+    let (here, default) = ("/here.sock".to_owned(), "/run/perfwatch/control.sock".to_owned());
+    assert_eq!(control("[agent]\ncontrol = \"/here.sock\"", &[]), (here.clone(), false));
+    assert_eq!(control("", &[]), (default.clone(), false));
+    // No TOML after it; a fault beside it; a fault of its own.
+    assert_eq!(control("[agent]\ncontrol = \"/here.sock\"\n[sinks", &[]), (here.clone(), true));
+    assert_eq!(control("[agent]\ncontrol = \"/here.sock\"\nintervall = 1", &[]), (here.clone(), true));
+    assert_eq!(control("[agent]\ncontrol = 5", &[]), (default.clone(), true));
+    assert_eq!(control("[agent", &[("PERFWATCH__AGENT__CONTROL", "/here.sock")]), (here, true));
+    std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+    let drop_in = folder.path().join("conf.d/a.toml");
+    // The agent leaves such a file out, and its socket with it.
+    std::fs::write(&drop_in, "[agent]\ncontrol = \"/left-out.sock\"\n[collectors").unwrap();
+    assert_eq!(control("", &[]).0, default);
+}

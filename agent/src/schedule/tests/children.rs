@@ -60,6 +60,11 @@ impl Far {
         Far { bench: Bench::new(BEGIN), orders: Orders::unheard(), lives: 0, verdicts: Arc::default() }
     }
 
+    /// A change is made before the next tick, which begins.
+    fn change(&mut self, change: Change) {
+        drop(self.bench.change(change));
+    }
+
     fn begun(mut self) -> Far {
         self.bench.schedule.keep(self.orders.clone());
         assert!(self.orders.given().iter().all(|order| order.starts_with("begin")));
@@ -68,11 +73,15 @@ impl Far {
 
     /// The keeper has started a child.
     fn up(&mut self, place: usize) -> Child {
+        self.up_of(place, place as u64)
+    }
+
+    fn up_of(&mut self, place: usize, tenant: u64) -> Child {
         let (socket, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         self.lives += 1;
         let line = Line::new(socket.into(), Limits::default());
-        self.bench.answers.tell(News::Up { place, tenant: place as u64, line, life: Arc::new(Life::of(self.lives)) });
+        self.bench.answers.tell(News::Up { place, tenant, line, life: Arc::new(Life::of(self.lives)) });
         Child { socket: theirs, clock: Arc::clone(&self.bench.clock), has_answered: false }
     }
 
@@ -517,4 +526,114 @@ fn end_is_told_to_the_keeper_before_a_line_is_closed() {
     assert_eq!(far.orders.given(), ["close"]);
     let open = (&child.socket).read(&mut [0]).unwrap_err();
     assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// One that is in a child for good.
+fn in_a_child(place: usize, replaces: Option<usize>) -> Comer {
+    let home = Home::Child(nothing());
+    let recruit = recruit(MANIFEST, "c0", 1_000, Duration::from_millis(800), Allowance::default(), home);
+    Comer { place, recruit, replaces, event: None }
+}
+
+#[test]
+fn child_of_a_leaver_is_dismissed_before_its_line_is_closed_and_nothing_that_is_told_of_it_later_is_heard() {
+    let mut far = Far::of(2, Duration::from_millis(800));
+    let (mut child, mut stays) = (far.up(0), far.up(1));
+    far.bench.schedule.start();
+    far.take_in();
+    child.answers(1);
+    stays.answers(1);
+    far.bench.rest();
+    far.change(Change { leave: vec![0], ..Change::default() });
+    assert_eq!(far.orders.given(), ["dismiss 0"]);
+    assert!(matches!((&child.socket).read(&mut [0]), Ok(0)), "its line is closed");
+    // A life that began, and its end, were on their way.
+    let unheard = far.up(0);
+    far.down("it was killed", None);
+    stays.answers(2);
+    let tick = far.bench.rest();
+    assert_eq!((names(&tick), rate(&tick.sections[0]), tick.events.len()), (vec!["c1"], Some(1.0), 0));
+    assert!(matches!((&unheard.socket).read(&mut [0]), Ok(0)), "its line is closed");
+    // Who has the place now has a child of its own, and a death of the one before is not its own.
+    far.change(Change { come: vec![in_a_child(0, None)], ..Change::default() });
+    assert_eq!(far.orders.given(), ["take 2 at 0", "begin 2"]);
+    far.down("it was killed", Some(4_000));
+    let mut child = far.up_of(0, 2);
+    far.take_in();
+    child.answers(5);
+    let own = far.bench.rest();
+    assert_eq!((names(&own), count(&own.sections[0]), own.events.len()), (vec!["c0"], Some(5), 0));
+    assert_eq!(far.books().restarts, 0);
+}
+
+#[test]
+fn leaver_whose_child_is_asked_leaves_no_call_behind() {
+    let mut far = Far::one();
+    let mut child = far.start(1);
+    far.begin();
+    assert_eq!(child.asked(), Some(2));
+    far.run_out();
+    assert_eq!(far.orders.given(), ["watch 0, life 1"]);
+    let posted =
+        far.bench.post(Change { leave: vec![0], come: vec![in_a_child(1, Some(0))], ..Change::default() }, FOREVER);
+    far.begin();
+    let applied = posted.join().unwrap().map(|applied| applied.vacant);
+    assert_eq!((applied, far.bench.schedule.abandoned), (Ok(vec![0]), 0));
+    assert_eq!(far.orders.given(), ["dismiss 0", "take 1 at 1", "begin 1"]);
+    let mut next = far.up_of(1, 1);
+    far.take_in();
+    next.answers(4);
+    assert_eq!(count(&far.bench.rest().sections[0]), Some(4));
+}
+
+#[test]
+fn keeper_may_come_with_the_first_collector_that_needs_one() {
+    let mut far = Far::new();
+    far.bench.add("a", 10_000, &[]);
+    far.bench.start();
+    far.change(Change { come: vec![in_a_child(1, None)], keeper: Some(far.orders.clone()), ..Change::default() });
+    assert_eq!(far.orders.given(), ["take 1 at 1", "begin 1"]);
+    let mut child = far.up(1);
+    far.take_in();
+    child.answers(3);
+    assert_eq!(count(&far.bench.rest().sections[0]), Some(3));
+}
+
+#[test]
+fn verdict_on_a_leaver_settles_nobody_and_loads_nothing() {
+    let mut far = Far::auto(Allowance::default(), &[]);
+    far.bench.add("b", 10_000, &[]);
+    let mut child = far.start(1);
+    for count in 2..=10 {
+        far.begin();
+        child.answers(count);
+        far.bench.rest();
+    }
+    // It is still to be carried out when the collector leaves.
+    far.change(Change { leave: vec![0], ..Change::default() });
+    assert_eq!(far.orders.given(), ["do", "dismiss 0"]);
+    assert_eq!(*lock(&far.verdicts), []);
+    far.bench.rest();
+    // One that was carried out in time is told too late.
+    far.change(Change { come: vec![in_a_child(0, None)], ..Change::default() });
+    far.bench.answers.tell(News::Settled { place: 0, tenant: 0 });
+    far.take_in();
+    assert!(!far.bench.schedule.members[0].child.settles);
+}
+
+#[test]
+fn collector_that_left_after_it_hung_in_the_agent_and_moved_into_a_child_keeps_its_place_until_it_is_back() {
+    let mut far = Far::auto(Allowance::default(), &[]);
+    far.settle();
+    far.begin();
+    let hung = far.bench.hang();
+    assert_eq!(far.run_out().sections[0].status, Status::Timeout);
+    far.is_thrown_out(What::Hung);
+    let come = Comer { replaces: Some(0), ..far.bench.comer(1, "b", 1_000, &[]) };
+    let applied = far.bench.change(Change { leave: vec![0], come: vec![come], ..Change::default() });
+    assert_eq!((applied.vacant.len(), far.bench.schedule.abandoned), (0, 1));
+    far.bench.answers.hand_in(hung.run(&Slots::nowhere().slot()));
+    far.bench.rest();
+    let applied = far.bench.change(Change::default());
+    assert_eq!((applied.vacant, far.bench.schedule.abandoned), (vec![0], 0));
 }

@@ -10,14 +10,14 @@
 
 mod height;
 mod held;
-mod line;
+pub(crate) mod line;
 mod rows;
 mod scalars;
 mod section;
 #[cfg(test)]
 mod tests;
-mod unit;
-mod value;
+pub(crate) mod unit;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
