@@ -4,7 +4,6 @@ mod changes;
 mod children;
 mod departures;
 mod hangs;
-mod live;
 mod ticks;
 
 use std::collections::VecDeque;
