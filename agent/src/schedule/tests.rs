@@ -4,6 +4,7 @@ mod changes;
 mod children;
 mod departures;
 mod hangs;
+mod live;
 mod ticks;
 
 use std::collections::VecDeque;
