@@ -46,7 +46,7 @@ pub(super) fn ask(invocation: &Invocation, request: &Request) -> Answer {
 
 /// Where the agent is asked, and whether the configuration that says so is at fault.
 fn socket(invocation: &Invocation) -> Result<(PathBuf, bool), String> {
-    let (agent, faulty) = Config::agent_at_best(invocation.config.as_deref(), Environment::of_process());
+    let (agent, faulty) = Config::agent_that_runs(invocation.config.as_deref(), &Environment::of_process());
     let nowhere = "there is no control socket: without agent.control it is in agent.runtime_dir, which is /run/perfwatch for root and \
                    services and $XDG_RUNTIME_DIR/perfwatch for others, and here is neither; set agent.control = \"PATH\" and \
                    start the agent anew";

@@ -115,36 +115,26 @@ impl Config {
         Config::of_layers(layers, sources, environment)
     }
 
-    /// How the agent itself runs, as far as it can be told, and whether the config would be refused. Of files at fault, what could
-    /// be read of them; of values at fault, their defaults. For whoever looks for an agent that runs, not for one that is to run.
+    /// How an agent runs that was started with this config, and whether the config would be refused now. Then it runs with what it
+    /// was before, or from the copy that was kept of that; where there is none, with what can be read. For whoever looks for it.
     #[must_use]
-    pub fn agent_at_best(explicit: Option<&Path>, environment: Environment) -> (AgentSettings, bool) {
-        let mut sources = Sources::default();
-        let layers = layers::read(explicit, None, &environment, &mut sources);
-        match Config::of_layers(layers.clone(), sources.clone(), environment.clone()) {
-            Ok(config) => (config.agent, !config.pending.is_empty()),
-            Err(_) => {
-                let mut config = Config::unread(layers, sources, environment);
-                for layer in &config.layers {
-                    merge::merge(&mut config.merged, layer.table.clone());
-                }
-                config.check_agent(&mut Vec::new());
-                (config.agent, true)
-            }
-        }
+    pub fn agent_that_runs(explicit: Option<&Path>, environment: &Environment) -> (AgentSettings, bool) {
+        let refused = match Config::read(explicit, environment.clone()) {
+            Ok(config) if config.pending.is_empty() => return (config.agent, false),
+            Ok(config) => Refused { faults: config.pending, sources: config.sources },
+            Err(refused) => refused,
+        };
+        let copy = good::stand_in(explicit, environment.clone(), refused);
+        (copy.map_or_else(|_| partly::read(explicit, environment), |copy| copy.agent), true)
     }
 
-    /// One whose layers are still to be merged.
-    fn unread(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Config {
+    fn of_layers(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Result<Config, Refused> {
         let settings = Settings::default();
         let agent = AgentSettings::new(&settings, &environment);
         let (merged, left_out) = (Table::default(), Vec::new());
         let pending = Vec::new();
-        Config { sources, layers, environment, left_out, merged, agent, settings, pending, stands_in: None }
-    }
-
-    fn of_layers(layers: Vec<Layer>, sources: Sources, environment: Environment) -> Result<Config, Refused> {
-        let mut config = Config::unread(layers, sources, environment);
+        let stands_in = None;
+        let mut config = Config { sources, layers, environment, left_out, merged, agent, settings, pending, stands_in };
         let faults: Vec<Fault> = config.layers.iter().flat_map(|layer| layer.faults.clone()).collect();
         config.leave_out(faults)?;
         config.settle();

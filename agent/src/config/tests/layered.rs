@@ -165,7 +165,7 @@ fn socket_of_an_agent_is_found_in_a_config_that_is_at_fault() {
         std::fs::write(&path, text).unwrap();
         let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let environment = Environment { variables, is_root: true, broken: Vec::new() };
-        let (agent, faulty) = Config::agent_at_best(Some(&path), environment);
+        let (agent, faulty) = Config::agent_that_runs(Some(&path), &environment);
         (agent.control.unwrap().to_str().unwrap().to_owned(), faulty)
     };
     let (here, default) = ("/here.sock".to_owned(), "/run/perfwatch/control.sock".to_owned());
@@ -181,4 +181,19 @@ fn socket_of_an_agent_is_found_in_a_config_that_is_at_fault() {
     // The agent leaves such a file out, and its socket with it.
     std::fs::write(&drop_in, "[agent]\ncontrol = \"/left-out.sock\"\n[collectors").unwrap();
     assert_eq!(control("", &[]).0, default);
+}
+
+#[test]
+fn socket_of_an_agent_is_that_of_the_copy_where_its_config_is_at_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("perfwatch.toml"), folder.path().join("good.toml"));
+    let config = |control: &str| format!("[agent]\nlast_good = \"{}\"\n{control}", copy.display());
+    let agent = || Config::agent_that_runs(Some(&path), &Environment::default());
+    std::fs::write(&path, config("control = \"/before.sock\"")).unwrap();
+    Config::read(Some(&path), Environment::default()).unwrap().keep_good().unwrap();
+    for fault in ["control = /after.sock", "control = \"/after.sock\"\nintervall = 1"] {
+        std::fs::write(&path, config(fault)).unwrap();
+        let (found, faulty) = agent();
+        assert_eq!((found.control.unwrap().to_str(), faulty), (Some("/before.sock"), true), "{fault}");
+    }
 }
