@@ -11,7 +11,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::schedule::ledger::Entry;
 use crate::snapshot::{self, Wall};
 
 /// All of it.
@@ -98,7 +97,7 @@ pub struct Collector {
     pub library: Option<String>,
     /// How it stood at its last tick, as `_status` in its section; null before the first.
     pub status: Option<String>,
-    /// Since when that went wrong which `error` says; null where nothing ever did.
+    /// Since when that goes wrong which `error` says; null where it is well.
     pub since: Option<Moment>,
     /// What went wrong last, as it was when it began to: of one that is well again, what did before; null where nothing ever did.
     pub error: Option<String>,
@@ -144,37 +143,6 @@ pub struct Collector {
     pub memory_bytes: Option<u64>,
     /// Whether it is not asked any more until it is changed or released.
     pub quarantined: bool,
-}
-
-impl From<&Entry> for Collector {
-    /// What the books say of it; the plugin, the times that it keeps to and the budget they do not know.
-    fn from(entry: &Entry) -> Collector {
-        let has_called = entry.calls > 0;
-        let mean = |calls| entry.took.as_secs_f64() / calls as f64;
-        Collector {
-            name: entry.name.to_string(),
-            status: entry.status.map(|status| status.word().to_owned()),
-            since: (!entry.error.is_empty()).then_some(Moment(entry.since)),
-            error: (!entry.error.is_empty()).then(|| entry.error.to_string()),
-            placement: entry.place.word().to_owned(),
-            last_seconds: has_called.then(|| entry.last.as_secs_f64()),
-            mean_seconds: has_called.then(|| mean(entry.calls)),
-            next_due: (!entry.quarantined && entry.next_due != Wall(0)).then_some(Moment(entry.next_due)),
-            calls: entry.calls,
-            failures: entry.failures,
-            timeouts: entry.timeouts,
-            skipped: entry.skipped,
-            missed: entry.missed,
-            dropped: entry.dropped,
-            refused: entry.refused,
-            rows_lost: entry.rows_lost,
-            over_budget: entry.over_budget,
-            restarts: entry.restarts,
-            memory_bytes: entry.memory,
-            quarantined: entry.quarantined,
-            ..Collector::default()
-        }
-    }
 }
 
 /// What a collector may cost.
@@ -239,32 +207,6 @@ impl<'de> Deserialize<'de> for Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::ledger::{Ledger, Place};
-
-    #[test]
-    fn collector_is_what_its_books_say() {
-        let ledger = Ledger::default();
-        ledger.open(0, "ups".into(), Place::Child, 0);
-        let of = || ledger.with(|books| Collector::from(&books.collectors[0]));
-        let new = of();
-        assert_eq!((&*new.name, &*new.placement, new.status, new.error, new.since), ("ups", "child", None, None, None));
-        assert_eq!((new.last_seconds, new.mean_seconds, new.next_due), (None, None, None));
-        ledger.with(|books| {
-            let entry = &mut books.collectors[0];
-            (entry.calls, entry.took, entry.last) = (4, Duration::from_secs(2), Duration::from_millis(250));
-            (entry.status, entry.next_due) = (Some(snapshot::Status::Backoff), Wall(9));
-        });
-        ledger.went_wrong(0, "no answer", Wall(7));
-        let failed = of();
-        assert_eq!(
-            (failed.mean_seconds, failed.last_seconds, failed.next_due),
-            (Some(0.5), Some(0.25), Some(Moment(Wall(9))))
-        );
-        assert_eq!((failed.status.as_deref(), failed.since), (Some("backoff"), Some(Moment(Wall(7)))));
-        assert_eq!(failed.error.as_deref(), Some("no answer"));
-        ledger.with(|books| books.collectors[0].quarantined = true);
-        assert_eq!(of().next_due, None);
-    }
 
     #[test]
     fn moments_are_as_in_the_snapshots_and_come_back() {

@@ -155,7 +155,8 @@ fn collectors(status: &Status, columns: usize) -> Vec<Line> {
 /// What stands below a collector.
 fn notes(one: &Collector, now: Moment, below: &[(&str, fn(&Collector) -> u64)]) -> Vec<Line> {
     let mut lines = Vec::new();
-    if style(one) != Style::Plain || (word(one) != "ok" && one.error.is_some()) {
+    // One that is only late this time has its last error from before.
+    if !matches!(word(one), "ok" | "pending" | "skipped" | "–") {
         let mut text = Vec::new();
         text.extend(one.since.map(|since| format!("for {}", age(now, since))));
         if word(one) == "backoff" {
