@@ -53,7 +53,12 @@ impl NotReloaded {
 
 impl From<SetupError> for NotReloaded {
     fn from(error: SetupError) -> NotReloaded {
-        NotReloaded { code: crate::cli::code_of(&error), text: crate::assemble::chain(&error) }
+        // What a plugin lacks is a reason to refuse a configuration like any other: one code for who deploys.
+        let code = match &error {
+            SetupError::Unavailable(_) => code::CONFIG,
+            error => crate::cli::code_of(error),
+        };
+        NotReloaded { code, text: crate::assemble::chain(&error) }
     }
 }
 

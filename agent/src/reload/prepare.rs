@@ -140,7 +140,8 @@ impl Beside<'_> {
         }
         if let Err(why) = self.look(plan, recruiting) {
             if self.whole {
-                let why = format!("collector {}: {why}; what was to replace it was started beside it", plan.name);
+                let why =
+                    format!("collector {}: what was to replace it was started beside it and failed: {why}", plan.name);
                 return Err(SetupError::Unavailable(vec![why]));
             }
             return keep(why, prepared, candidate);

@@ -185,7 +185,7 @@ impl Running {
             );
             change.events.push(Event {
                 collector: Some(kept.name.as_str().into()),
-                cause: Some(format!("refused, and as it was: {}", brief(&kept.why))),
+                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(&kept.why))),
                 ..Event::new(EventKind::Reload)
             });
         }
@@ -221,7 +221,7 @@ impl Running {
         let text = told.to_string();
         (self.setup, self.members, self.host) = (setup, members, identity);
         self.libraries.sweep();
-        self.remark();
+        let text = text + &self.remark();
         self.setup.keep_good();
         if let Some(facts) = &self.memory.facts {
             self.hold(facts);
@@ -244,16 +244,19 @@ impl Running {
         failing.map(|member| member.plan.name.clone()).collect()
     }
 
-    /// Says of configuration and plugins what was not said yet.
-    fn remark(&mut self) {
-        let remarks = self.setup.remarks();
+    /// Says of configuration and plugins what was not said yet, in the log and to who asked.
+    fn remark(&mut self) -> String {
+        let (remarks, mut text) = (self.setup.remarks(), String::new());
         for (level, remark) in &remarks {
             if !self.memory.remarks.contains(remark) {
                 crate::setup::log_remark(*level, remark);
+                let mark = if *level == Level::INFO { "note" } else { "warning" };
+                text.push_str(&format!("{mark}: {remark}\n"));
             }
         }
         self.memory.remarks = remarks.into_iter().map(|(_, remark)| remark).collect();
         self.memory.told.clear();
+        text
     }
 
     /// Has destructors run where nobody waits for them.
