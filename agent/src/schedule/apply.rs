@@ -104,6 +104,7 @@ impl Schedule {
         if let Some((host, labels)) = labels {
             self.aggregator.relabel(host, labels);
         }
+        self.call_the_roll();
         let aggregator = &self.aggregator;
         self.ledger.with(|books| {
             for (place, entry) in books.collectors.iter_mut().enumerate() {
@@ -223,6 +224,12 @@ impl Schedule {
         self.ledger.open(place, Arc::clone(&member.name), member.place, order);
         self.members[place] = member;
         starter.map(|starter| Ward { place, tenant, starter, limits, memory })
+    }
+
+    /// Takes down who is there.
+    pub(super) fn call_the_roll(&mut self) {
+        let places = self.members.iter().enumerate().filter(|(_, member)| !member.is_vacant);
+        self.aggregator.call_the_roll(places.map(|(place, _)| place));
     }
 
     /// Takes down who is due when.

@@ -124,6 +124,7 @@ impl Schedule {
             member.next_due = member.grid.first(now);
             member.due = true;
         }
+        self.call_the_roll();
         self.aggregator.happened(Event::new(EventKind::Start));
         self.begin(now, now);
     }

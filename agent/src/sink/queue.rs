@@ -188,7 +188,14 @@ mod tests {
 
     fn snapshot(sequence: u64) -> Arc<Snapshot> {
         let identity = Arc::new(Identity { host: None, run: String::new(), labels: Vec::new() });
-        Arc::new(Snapshot { timestamp: Wall(0), sequence, identity, sections: Vec::new(), events: Vec::new() })
+        Arc::new(Snapshot {
+            timestamp: Wall(0),
+            sequence,
+            identity,
+            sections: Vec::new(),
+            roster: Arc::default(),
+            events: Vec::new(),
+        })
     }
 
     fn take(queue: &Queue) -> (u64, u64) {

@@ -148,7 +148,14 @@ mod tests {
     fn snapshot(label: usize) -> Snapshot {
         let labels = vec![("env".into(), "x".repeat(label))];
         let identity = Arc::new(Identity { host: None, run: "0".repeat(32), labels });
-        Snapshot { timestamp: Wall(0), sequence: 0, identity, sections: Vec::new(), events: Vec::new() }
+        Snapshot {
+            timestamp: Wall(0),
+            sequence: 0,
+            identity,
+            sections: Vec::new(),
+            roster: Arc::default(),
+            events: Vec::new(),
+        }
     }
 
     fn sink(output: File) -> Stdout {

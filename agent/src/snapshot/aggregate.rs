@@ -60,6 +60,8 @@ pub struct Aggregator {
     identity: Arc<Identity>,
     sequence: u64,
     members: Vec<Member>,
+    /// The places of those who are there, in the order of their sections.
+    roster: Arc<[usize]>,
     snapshots: Pool<Snapshot>,
     events: Vec<Event>,
     /// Events that share the last place.
@@ -74,6 +76,7 @@ impl Aggregator {
             identity,
             sequence: 0,
             members: Vec::new(),
+            roster: Arc::default(),
             snapshots: Pool::default(),
             events: Vec::new(),
             crowded: 1,
@@ -116,6 +119,13 @@ impl Aggregator {
         for (nth, &place) in places.iter().enumerate() {
             self.members[place].order = nth;
         }
+    }
+
+    /// These places have a collector from now on, and no others.
+    pub fn call_the_roll(&mut self, places: impl Iterator<Item = usize>) {
+        let mut places: Vec<_> = places.collect();
+        places.sort_unstable_by_key(|&place| self.members[place].order);
+        self.roster = places.into();
     }
 
     /// Where the sections of a place stand.
@@ -181,6 +191,7 @@ impl Aggregator {
             sequence: 0,
             identity: Arc::clone(&self.identity),
             sections: Vec::new(),
+            roster: Arc::clone(&self.roster),
             events: Vec::new(),
         });
         let members = &self.members;
@@ -188,6 +199,9 @@ impl Aggregator {
         let it = own(&mut snapshot);
         if !Arc::ptr_eq(&it.identity, &self.identity) {
             it.identity = Arc::clone(&self.identity);
+        }
+        if !Arc::ptr_eq(&it.roster, &self.roster) {
+            it.roster = Arc::clone(&self.roster);
         }
         it.timestamp = timestamp;
         it.sequence = self.sequence;

@@ -127,7 +127,7 @@ impl Status {
 pub struct Section {
     /// The configured name.
     pub name: Arc<str>,
-    /// The collector's place in the configuration.
+    /// The collector's place, which may be another's when it has left.
     pub place: usize,
     /// What its cells mean.
     pub schema: Arc<Schema>,
@@ -278,6 +278,8 @@ pub struct Snapshot {
     pub identity: Arc<Identity>,
     /// One a collector that was due or has something to hand in late, in the order of the configuration.
     pub sections: Vec<Arc<Section>>,
+    /// The places of all collectors that there are, due or not, in the same order.
+    pub roster: Arc<[usize]>,
     /// What happened since the snapshot before.
     pub events: Vec<Event>,
 }

@@ -154,7 +154,8 @@ fn sections_stand_in_the_order_that_was_given_and_who_comes_without_one_at_the_e
     let come = vec![bench.comer(3, "d", 1_000, &[])];
     bench.change(Change { leave: vec![1], come, order: vec![3, 2, 0], ..Change::default() });
     bench.rest();
-    assert_eq!(names(&bench.tick()), ["d", "c", "a"]);
+    let tick = bench.tick();
+    assert_eq!((names(&tick), &*tick.roster), (vec!["d", "c", "a"], &[3, 2, 0][..]));
     bench.change(Change { come: vec![bench.comer(1, "e", 1_000, &[])], ..Change::default() });
     bench.rest();
     assert_eq!(names(&bench.tick()), ["d", "c", "a", "e"]);

@@ -55,7 +55,14 @@ mod tests {
     fn snapshot(second: u64, sequence: u64) -> Snapshot {
         let identity = Identity { host: None, run: "0".repeat(32), labels: Vec::new() };
         let timestamp = Wall(second * 1_000_000_000);
-        Snapshot { timestamp, sequence, identity: Arc::new(identity), sections: Vec::new(), events: Vec::new() }
+        Snapshot {
+            timestamp,
+            sequence,
+            identity: Arc::new(identity),
+            sections: Vec::new(),
+            roster: Arc::default(),
+            events: Vec::new(),
+        }
     }
 
     #[test]

@@ -165,7 +165,14 @@ fn snapshot(sections: Vec<Section>) -> Snapshot {
     let identity = Identity { host: Some("web-1".to_owned()), run: "5f0c".to_owned(), labels };
     let sections = sections.into_iter().map(Arc::new).collect();
     let timestamp = Wall(1_795_491_005_000_000_000);
-    Snapshot { timestamp, sequence: 42, identity: Arc::new(identity), sections, events: Vec::new() }
+    Snapshot {
+        timestamp,
+        sequence: 42,
+        identity: Arc::new(identity),
+        sections,
+        roster: Arc::default(),
+        events: Vec::new(),
+    }
 }
 
 fn line(snapshot: &Snapshot, gap: u64) -> String {

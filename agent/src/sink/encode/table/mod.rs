@@ -48,6 +48,8 @@ pub struct Table {
     live: bool,
     /// By the place of the collector.
     collectors: Vec<Option<Kept>>,
+    /// The places of all who are there, in their order.
+    roster: Arc<[usize]>,
     header: Option<Header>,
     happened: Option<(Wall, String)>,
     held: Held,
@@ -78,6 +80,7 @@ impl Table {
             colour,
             live,
             collectors: Vec::new(),
+            roster: Arc::default(),
             header: None,
             happened: None,
             held: Held::default(),
@@ -99,17 +102,27 @@ impl Table {
         self.header = Some(Header { at: snapshot.timestamp, who, sequence: snapshot.sequence });
         let lost = (gap > 0).then(|| plural(gap, "snapshot", "lost"));
         // That the agent started is no news to who has just started it.
-        let events = snapshot.events.iter().filter(|event| event.kind != EventKind::Start || event.cause.is_some());
+        let is_news =
+            |event: &&Event| event.kind != EventKind::Start || event.cause.is_some() || event.collector.is_some();
+        let events = snapshot.events.iter().filter(is_news);
         let told: Vec<String> = lost.into_iter().chain(events.map(tell)).collect();
         if !told.is_empty() {
             self.happened = Some((snapshot.timestamp, told.join("; ")));
+        }
+        if !Arc::ptr_eq(&self.roster, &snapshot.roster) {
+            self.roster = Arc::clone(&snapshot.roster);
+            for (place, slot) in self.collectors.iter_mut().enumerate() {
+                // Who has left is not shown any more.
+                slot.take_if(|_| !self.roster.contains(&place));
+            }
         }
         for section in &snapshot.sections {
             if self.collectors.len() <= section.place {
                 self.collectors.resize_with(section.place + 1, || None);
             }
             let slot = &mut self.collectors[section.place];
-            let before = slot.take().and_then(|kept| kept.reading).filter(|_| is_open(section.status));
+            let before = slot.take().filter(|kept| kept.told.name == section.name && is_open(section.status));
+            let before = before.and_then(|kept| kept.reading);
             let reading = if section.status.has_metrics() { Some(Arc::clone(section)) } else { before };
             *slot = Some(Kept { told: Arc::clone(section), reading });
         }
@@ -125,10 +138,11 @@ impl Table {
         // What is not on the screen need not be drawn.
         let rows_max = height.unwrap_or(usize::MAX);
         let (at, held) = (header.at, &mut self.held);
+        let collectors = &self.collectors;
         let sections = self
-            .collectors
+            .roster
             .iter()
-            .flatten()
+            .filter_map(|&place| collectors.get(place)?.as_ref())
             .map(|kept| section::draw(&kept.told, kept.reading.as_deref(), at, width, rows_max, held));
         let sections = sections.collect();
         // One line is the header's, and one is below the last newline.

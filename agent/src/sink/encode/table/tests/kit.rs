@@ -178,5 +178,12 @@ pub(super) fn snapshot(at: Wall, sections: Vec<Section>) -> Snapshot {
     let labels = vec![("env".to_owned(), "prod".to_owned())];
     let identity = Identity { host: Some("web-1".to_owned()), run: "0".repeat(32), labels };
     let sections = sections.into_iter().map(Arc::new).collect();
-    Snapshot { timestamp: at, sequence: 42, identity: Arc::new(identity), sections, events: Vec::new() }
+    Snapshot {
+        timestamp: at,
+        sequence: 42,
+        identity: Arc::new(identity),
+        sections,
+        roster: (0..64).collect(),
+        events: Vec::new(),
+    }
 }

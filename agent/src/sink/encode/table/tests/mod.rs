@@ -327,3 +327,16 @@ fn long_tables_are_cut_first_and_say_how_many_rows_there_are() {
     assert!(shown.contains("pgmajfault"), "{shown}");
     assert_eq!(shown.lines().count(), 29, "{shown}");
 }
+
+#[test]
+fn collector_that_has_left_is_not_shown_and_who_has_its_place_shows_nothing_of_it() {
+    let mut table = Table::new(false, false);
+    let of = |sections, roster: &[usize]| Snapshot { roster: roster.into(), ..snapshot(NOW, sections) };
+    let text = frame_of(&mut table, &of(vec![cpu(0), memory(1)], &[1, 0]), 80, None);
+    assert!(text.find("memory").unwrap() < text.find("cpu ─").unwrap(), "{text}");
+    let text = frame_of(&mut table, &of(Vec::new(), &[1]), 80, None);
+    assert!(text.contains("memory") && !text.contains("cpu ─"), "{text}");
+    let comes = of(vec![failed(1, "other", Status::Pending, "")], &[1]);
+    let text = frame_of(&mut table, &comes, 80, None);
+    assert!(text.contains("other ── pending") && !text.contains("pgmajfault"), "{text}");
+}
