@@ -1,8 +1,14 @@
-//! The agent as a service: a config that is refused at the start does not end it where a good one was kept.
+//! The agent as a service: what its manager is told and when, and that a config which is refused at the start does not end it
+//! where a good one was kept.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
 
+use harness::{DEADLINE, Running, Site};
 use perfwatch::cli::code;
+use rustix::process::Signal;
 
 use crate::mocked::{mocked, wait_until};
 
@@ -39,4 +45,147 @@ fn typing_error_and_a_reboot_leave_it_running_with_what_it_ran_with() {
     drop(agent);
     fs::remove_file(copy).unwrap();
     assert_eq!(site.output(["run"]).code(), i32::from(code::CONFIG));
+}
+
+/// A service manager: the socket that the agent is told to speak to.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// Of the agent that `command` starts, which it expects a sign of life of within this time.
+    fn of(site: &Site, command: &mut Command, watchdog: Option<Duration>) -> Manager {
+        let path = site.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        command.env("NOTIFY_SOCKET", path);
+        command.envs(watchdog.map(|watchdog| ("WATCHDOG_USEC", watchdog.as_micros().to_string())));
+        Manager(socket)
+    }
+
+    /// Starts the agent below it.
+    fn start(site: &Site, watchdog: Option<Duration>) -> (Manager, Running) {
+        let mut command = site.command(["run"]);
+        let manager = Manager::of(site, &mut command, watchdog);
+        (manager, Running::start(command))
+    }
+
+    fn hear(&self) -> Option<String> {
+        let mut bytes = [0; 8192];
+        let length = self.0.recv(&mut bytes).ok()?;
+        Some(str::from_utf8(&bytes[..length]).unwrap().to_owned())
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        self.hear().unwrap()
+    }
+
+    /// The next message that is no status.
+    #[track_caller]
+    fn state(&self) -> String {
+        loop {
+            let told = self.next();
+            if !told.starts_with("STATUS=") {
+                return told;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn status_where(&self, holds: impl Fn(&str) -> bool) {
+        let mut told = Vec::new();
+        while !told.last().and_then(|told: &String| told.strip_prefix("STATUS=")).is_some_and(&holds) {
+            let Some(next) = self.hear() else { panic!("no such status for {DEADLINE:?}: {told:?}") };
+            told.push(next);
+        }
+    }
+}
+
+#[test]
+fn service_is_ready_with_its_first_snapshot_and_says_when_it_ends() {
+    let site = mocked("1h", "sleep=300ms print=awake value=1", "timeout = \"30s\"\n");
+    let (manager, mut agent) = Manager::start(&site, None);
+    assert_eq!(manager.next(), "READY=1");
+    agent.wait_for_stderr("awake");
+    manager.status_where(|status| status == "2 collectors, 2 ok");
+    agent.snapshot();
+    agent.signal(Signal::TERM);
+    assert_eq!(manager.state(), "STOPPING=1");
+    assert_eq!(agent.wait().code(), 0);
+}
+
+#[test]
+fn service_is_ready_though_a_collector_takes_its_time() {
+    let site = mocked("1h", "hang=forever", "timeout = \"40m\"\n");
+    let (manager, _agent) = Manager::start(&site, None);
+    assert_eq!(manager.state(), "READY=1");
+}
+
+#[test]
+fn service_is_ready_again_after_each_reload_whatever_came_of_it() {
+    let site = mocked("50ms", "value=1", "");
+    let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    let (manager, mut agent) = Manager::start(&site, None);
+    assert_eq!(manager.state(), "READY=1");
+    for (config, came_of_it) in [(good.clone(), "reloaded: "), (format!("{good}{TYPO}"), "not reloaded"), (good, "")] {
+        site.config(&config);
+        agent.signal(Signal::HUP);
+        let began = manager.state();
+        assert!(began.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{began}");
+        assert_eq!(manager.state(), "READY=1");
+        agent.wait_for_stderr(came_of_it);
+    }
+    agent.snapshot();
+}
+
+#[test]
+fn status_of_the_service_names_who_does_not_do_well_and_a_config_that_does_not_hold() {
+    // Once: four in a row are a back-off.
+    let site = mocked("1h", "error=\"no luck\"", "");
+    let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    let good = good.replace("[agent]", "[agent]\nlast_good = \"state/last-good.toml\"");
+    site.config(&good);
+    let (manager, agent) = Manager::start(&site, None);
+    manager.status_where(|status| status == "2 collectors, 1 ok; mock: failed");
+    drop((agent, manager));
+    fs::remove_file(site.path("notify")).unwrap();
+    site.config(&format!("{good}{TYPO}"));
+    let (manager, agent) = Manager::start(&site, None);
+    manager.status_where(|status| status.starts_with("config refused, runs with the last good one; 2 collectors"));
+    site.config(&good);
+    agent.signal(Signal::HUP);
+    manager.status_where(|status| status.starts_with("2 collectors"));
+}
+
+/// Far more often than a unit would want it, and far less than what a busy machine holds a thread up.
+const WATCHDOG: Duration = Duration::from_secs(4);
+
+#[test]
+fn service_shows_signs_of_life_whatever_its_collectors_do() {
+    let site = mocked("100ms", "value=1\nhang=forever", "timeout = \"50ms\"\n");
+    let (manager, mut agent) = Manager::start(&site, Some(WATCHDOG));
+    agent.snapshot_where(|snapshot| snapshot["mock"]["_status"] == "timeout");
+    let signs = || (0..).map(|_| manager.state()).take_while(|told| told == "WATCHDOG=1" || told == "READY=1");
+    // Each within half of the time, which a manager that waits for all of it will not miss.
+    manager.0.set_read_timeout(Some(WATCHDOG)).unwrap();
+    assert_eq!(signs().filter(|told| told == "WATCHDOG=1").take(4).count(), 4);
+}
+
+#[test]
+fn thread_that_collects_and_stands_still_is_no_sign_of_life() {
+    let site = Site::new();
+    site.plugin("wild");
+    site.config(
+        "[agent]\ninterval = \"1h\"\ncollect = \"named\"\n\
+         [collectors.wild]\nisolation = \"none\"\noptions = { does = \"stun\" }\n",
+    );
+    let (manager, mut agent) = Manager::start(&site, Some(WATCHDOG / 4));
+    agent.snapshot();
+    agent.wait_for_stderr("the service manager gets no sign of life until it does");
+    manager.0.set_nonblocking(true).unwrap();
+    while manager.hear().is_some() {}
+    manager.0.set_nonblocking(false).unwrap();
+    manager.0.set_read_timeout(Some(WATCHDOG / 2)).unwrap();
+    while let Some(told) = manager.hear() {
+        assert!(told.starts_with("STATUS="), "{told}");
+    }
 }

@@ -22,8 +22,14 @@ use crate::harmless;
 use crate::reload::{NotReloaded, Operator, Reloaded};
 use crate::schedule::change::Changes;
 
-/// How often the service manager is told how the agent is, where there is one: a person looks now and then.
-const STATUS_EVERY: Duration = Duration::from_secs(60);
+/// How often the service manager is told how the agent is, where there is one: as often as the agent reads itself.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// The part of half of the watchdog's time after which somebody looks again who saw no good.
+const AGAIN: u32 = 8;
+/// When the agent counts as started though its first snapshot is still to come: somebody may take its time, and who waits for the
+/// service manager's start must not wait for that. Well below the unit's `TimeoutStartSec=`.
+pub const READY_AT_LATEST: Duration = Duration::from_secs(10);
 
 /// The signals that are heard.
 pub struct Signals {
@@ -100,6 +106,7 @@ impl Attendance {
     /// Attends until a signal ends the agent, and gives its name; none where nobody reads what it writes any more.
     pub async fn attend(&mut self, agent: &Agent, signals: &mut Signals) -> Option<&'static str> {
         let mut has_begun = false;
+        let ready_by = Instant::now() + READY_AT_LATEST;
         loop {
             self.begin_work();
             let (tell_at, watchdog_at) = (self.tell_at, self.watchdog.as_ref().map(|watchdog| watchdog.next));
@@ -113,10 +120,8 @@ impl Attendance {
                     agent.reopen();
                     self.wanted.reload = true;
                 }
-                () = agent.begun(), if !has_begun => {
-                    has_begun = true;
-                    self.notify.iter().for_each(|notify| notify.ready());
-                }
+                () = agent.begun(), if !has_begun => has_begun = self.begin(),
+                () = sleep_until(ready_by), if !has_begun => has_begun = self.begin(),
                 unfinished = seen(&mut self.watch) => self.wanted.seen = Some(unfinished),
                 _ = of(self.at_work.as_mut()) => self.at_work = None,
                 () = operator.changed() => {
@@ -129,6 +134,11 @@ impl Attendance {
                 () = agent.closed() => return None,
             }
         }
+    }
+
+    fn begin(&self) -> bool {
+        self.notify.iter().for_each(|notify| notify.ready());
+        true
     }
 
     /// Watches what is to be watched by now.
@@ -192,6 +202,10 @@ impl Attendance {
         let Some(watchdog) = &mut self.watchdog else { return };
         watchdog.looks = None;
         let was_well = std::mem::replace(&mut watchdog.is_well, is_well);
+        if !is_well {
+            // By then half of the manager's time is over, and a moment of weakness must not cost the other.
+            watchdog.next = Instant::now() + watchdog.every / AGAIN;
+        }
         if is_well {
             self.notify.iter().for_each(|notify| notify.watchdog());
         } else if was_well {

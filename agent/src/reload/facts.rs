@@ -118,6 +118,8 @@ impl Facts {
 
     /// How the agent stands, for who has a line: `5 collectors, 4 ok; ups: timeout`.
     pub fn in_a_line(&self) -> String {
+        let is_copy = lock(&self.now).agent.last_good.is_some();
+        let copy = if is_copy { "config refused, runs with the last good one; " } else { "" };
         self.ledger.with(|books| {
             let here: Vec<_> = books.collectors.iter().filter(|entry| !entry.vacant).collect();
             let bad: Vec<_> = here
@@ -127,7 +129,7 @@ impl Facts {
                 .collect();
             let (count, ok) = (here.len(), here.len() - bad.len());
             let bad = if bad.is_empty() { String::new() } else { format!("; {}", bad.join(", ")) };
-            format!("{count} collectors, {ok} ok{bad}")
+            format!("{copy}{count} collectors, {ok} ok{bad}")
         })
     }
 }

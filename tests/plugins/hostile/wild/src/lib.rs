@@ -176,6 +176,7 @@ fn act(word: &str, host: &Host) -> Result<(), Error> {
         }
         // At its first reading: more and more of them would be over the budget.
         "threads" => THREAD.call_once(|| drop(thread::spawn(go_on))),
+        "stun" => THREAD.call_once(stun),
         "log" => (0..300).for_each(|number| host.log(Level::Warn, &format!("flood {number}"))),
         "stdout" => (0..300).for_each(|number| println!("flood {number}")),
         "stderr" => io::stderr().write_all("flood\n".repeat(300).as_bytes())?,
@@ -201,6 +202,31 @@ fn hang() -> ! {
     loop {
         thread::park();
     }
+}
+
+/// The thread that calls this goes on, and stands still for ever a moment later, wherever it is by then.
+fn stun() {
+    const SIGUSR1: i32 = 10;
+    unsafe extern "C" {
+        safe fn pthread_self() -> usize;
+        fn pthread_kill(thread: usize, signal: i32) -> i32;
+        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+        fn pause() -> i32;
+    }
+    extern "C" fn stand_still(_signal: i32) {
+        loop {
+            // SAFETY: it waits for another signal, and nothing else.
+            unsafe { pause() };
+        }
+    }
+    let thread = pthread_self();
+    // SAFETY: the handler takes no lock and touches nothing.
+    unsafe { signal(SIGUSR1, stand_still) };
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        // SAFETY: the thread is one of the agent's, and those end with it.
+        unsafe { pthread_kill(thread, SIGUSR1) }
+    });
 }
 
 fn segv() {
