@@ -249,7 +249,7 @@ impl Setup {
             remarks.push((Level::ERROR, stand_in.refused.to_string()));
             remarks.push((Level::ERROR, stand_in.told()));
         }
-        remarks.extend(self.left_out().into_iter().map(|told| (Level::ERROR, told)));
+        remarks.extend(self.faulty("is left out").into_iter().map(|told| (Level::ERROR, told)));
         for fault in &self.found.faults {
             remarks.push((Level::ERROR, assemble::chain(fault)));
         }
@@ -273,11 +273,11 @@ impl Setup {
         self.remarks().iter().for_each(|(level, remark)| log_remark(*level, remark));
     }
 
-    /// The files of `conf.d` that are at fault, and why.
-    pub(crate) fn left_out(&self) -> Vec<String> {
+    /// The files of `conf.d` that are at fault, what becomes of each, and why.
+    pub(crate) fn faulty(&self, becomes: &str) -> Vec<String> {
         let told = |left_out: &LeftOut| {
             let refused = Refused { faults: left_out.faults.clone(), sources: self.config.sources().clone() };
-            format!("{} is left out:\n{refused}", left_out.path)
+            format!("{} {becomes}:\n{refused}", left_out.path)
         };
         self.config.left_out().iter().map(told).collect()
     }

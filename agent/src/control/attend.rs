@@ -273,7 +273,7 @@ impl Answering for Operator {
 
 fn reply(done: Result<Reloaded, NotReloaded>) -> Reply {
     match done {
-        Ok(reloaded) => Reply::done(reloaded.text),
+        Ok(reloaded) => Reply::done(reloaded.to_string()),
         Err(refused) => Reply::refused(refused.code, refused.text),
     }
 }

@@ -90,8 +90,11 @@ pub fn diff(old: &Side<'_>, new: &Side<'_>, library: &dyn Fn(&CollectorPlan) -> 
             diff.collectors.push((collector.name.clone(), Step::Comes(words(collector))));
             continue;
         };
-        let (before, after) = (facts(before, old), facts(collector, new));
-        let mut changes = changed(&before, &after);
+        let mut changes = changed(&facts(before, old), &facts(collector, new));
+        if collector.plugin.is_err() {
+            // Its options have nobody who declares them.
+            changes.retain(|change| change.key == "plugin");
+        }
         changes.extend(library(collector));
         diff.collectors.extend(step(changes).map(|step| (collector.name.clone(), step)));
     }

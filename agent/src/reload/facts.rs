@@ -72,7 +72,7 @@ impl Facts {
     /// This came of the last reload.
     pub(super) fn reloaded(&self, done: &Result<Reloaded, NotReloaded>) {
         let (applied, text) = match done {
-            Ok(reloaded) => (true, reloaded.text.clone()),
+            Ok(reloaded) => (true, reloaded.to_string()),
             Err(refused) => (false, refused.text.clone()),
         };
         lock(&self.now).reload = Some(status::Reload { at: clock::wall().into(), applied, text });

@@ -30,10 +30,20 @@ use crate::schedule::far::lock;
 use crate::setup::SetupError;
 
 /// What changed, in lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The lines.
+    /// The lines; none where nothing did.
     pub text: String,
+    /// What is to be known of configuration and plugins that was not before. It is in the log by itself.
+    pub notes: String,
+}
+
+/// For who asked.
+impl std::fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = if self.text.is_empty() { "nothing has changed\n" } else { &self.text };
+        write!(f, "{text}{}", self.notes)
+    }
 }
 
 /// Why nothing changed.
@@ -130,6 +140,7 @@ impl Operator {
         let done = self.take(Ask::All);
         notify.into_iter().for_each(|notify| notify.ready());
         match &done {
+            Ok(reloaded) if reloaded.text.is_empty() => tracing::info!("reloaded: nothing has changed"),
             Ok(reloaded) => tracing::info!("reloaded: {}", reloaded.text.trim_end()),
             Err(refused) => tracing::error!("not reloaded, and as it was: {}", refused.text),
         }
@@ -164,7 +175,7 @@ impl Operator {
     pub fn release(&self, name: &str) -> Result<Reloaded, NotReloaded> {
         let (text, collectors) = lock(&self.0.running).release(name)?;
         let started = self.take(Ask::Released(collectors))?;
-        Ok(Reloaded { text: text + &started.text })
+        Ok(Reloaded { text: text + &started.text, ..started })
     }
 
     /// The folders in which something may appear that is to be taken up, with the ending of its name.

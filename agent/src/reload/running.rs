@@ -106,7 +106,7 @@ impl Running {
             Ask::Released(_) => (Reread::Nothing, &nothing),
         };
         let mut setup = self.setup.again(reread, unfinished)?;
-        let refused = setup.left_out();
+        let refused = setup.faulty("is at fault");
         if !refused.is_empty() {
             return Err(NotReloaded { code: code::CONFIG, text: refused.join("\n") });
         }
@@ -221,13 +221,12 @@ impl Running {
         let text = told.to_string();
         (self.setup, self.members, self.host) = (setup, members, identity);
         self.libraries.sweep();
-        let text = text + &self.remark();
+        let notes = self.remark();
         self.setup.keep_good();
         if let Some(facts) = &self.memory.facts {
             self.hold(facts);
         }
-        let nothing = if matches!(ask, Ask::All) && text.is_empty() { "nothing has changed\n" } else { "" };
-        Ok(Reloaded { text: text + nothing })
+        Ok(Reloaded { text, notes })
     }
 
     /// Collectors whose last reading was none: what takes their place need not be better.
@@ -319,9 +318,9 @@ fn is_something(change: &Change) -> bool {
 
 /// A build of a plugin: its version, and which of those with the same it is.
 fn build(known: &Known) -> String {
-    let version = known.manifest.plugin.version.as_deref().unwrap_or("?");
-    match known.sha256() {
-        Ok(sha256) => format!("{version} (sha256 {:.8})", sha256.to_string()),
-        Err(_) => version.to_owned(),
+    let sha256 = known.sha256().map_or_else(|_| "?".into(), |sha256| format!("sha256 {:.8}", sha256.to_string()));
+    match &known.manifest.plugin.version {
+        Some(version) => format!("{version} ({sha256})"),
+        None => sha256,
     }
 }
