@@ -3,6 +3,7 @@
 
 mod config;
 mod contracts;
+mod control;
 mod counter;
 mod docs;
 mod embed;

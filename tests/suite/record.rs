@@ -14,7 +14,8 @@ fn site() -> Site {
     isolated("auto")
 }
 
-fn isolated(isolation: &str) -> Site {
+/// An agent of two collectors of `mock` that run there, and a record that says what its library did.
+pub fn isolated(isolation: &str) -> Site {
     let site = Site::new();
     let library = site.plugin("mock");
     site.write("script", "");
@@ -34,7 +35,8 @@ fn blame(site: &Site, library: &Path, collector: &str) {
     Record::read(&site.path("state")).change(|record| record.blame(library, blame)).unwrap();
 }
 
-const WHY: &str = "held in a child since 2026-11-24T03:30:05Z: the agent died in a call of it (collector ups)";
+/// What is told of it.
+pub const WHY: &str = "held in a child since 2026-11-24T03:30:05Z: the agent died in a call of it (collector ups)";
 
 #[test]
 fn list_says_why_a_plugin_is_held_in_a_child_and_what_ends_it() {
