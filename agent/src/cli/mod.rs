@@ -77,7 +77,7 @@ struct Invocation {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run until SIGINT or SIGTERM; SIGHUP reopens the files that sinks write to. The default
+    /// Run until SIGINT or SIGTERM; SIGHUP reopens the files that sinks write to, and reloads. The default
     #[command(after_help = "Example: perfwatch run -c perfwatch.toml | jq -c '[.timestamp, .cpu.usage_percent]'")]
     Run,
     Once(once::Once),
