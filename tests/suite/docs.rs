@@ -13,6 +13,8 @@ use perfwatch::child::sandbox::{Policy, Terms, Without};
 use perfwatch::cli::code;
 use perfwatch::config::agent::AgentSettings;
 use perfwatch::config::layers::Environment;
+use perfwatch::control::attend::READY_AT_LATEST;
+use perfwatch::control::client::DONE_WITHIN;
 use perfwatch::snapshot::read::AggregatedSnapshot;
 use perfwatch::snapshot::{EventKind, Status};
 use plugin_api::host_side::manifest::{Allowance, Budget, Kind, Manifest, Metric, Source};
@@ -343,15 +345,18 @@ fn unit_restarts_after_what_may_pass_and_not_after_what_stays() {
 }
 
 #[test]
-fn unit_starts_and_reloads_one_config() {
+fn unit_uses_one_config_and_commands_that_there_are() {
+    let site = Site::new();
     for (key, command) in [("ExecStart", "run"), ("ExecReload", "reload")] {
         assert_eq!(of_unit(key), format!("/usr/bin/perfwatch {command} -c /etc/perfwatch/server.toml"));
+        assert!(listed(&site, &[]).iter().any(|known| known == command), "the help does not list {command}");
     }
 }
 
 #[test]
 fn unit_waits_for_the_agent_longer_than_the_agent_for_anything() {
     assert!(seconds("TimeoutStopSec") >= 2 * SHUTDOWN);
+    assert!(seconds("TimeoutStartSec") > DONE_WITHIN.max(READY_AT_LATEST) + Duration::from_secs(20));
     assert!(seconds("WatchdogSec") >= Duration::from_secs(10), "a stall of seconds is no death");
     assert_eq!((of_unit("Type"), of_unit("NotifyAccess")), ("notify".into(), "main".into()));
 }

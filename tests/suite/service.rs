@@ -47,6 +47,51 @@ fn typing_error_and_a_reboot_leave_it_running_with_what_it_ran_with() {
     assert_eq!(site.output(["run"]).code(), i32::from(code::CONFIG));
 }
 
+#[test]
+fn mended_config_is_taken_by_a_reload_and_kept_for_the_next_start() {
+    let site = mocked("50ms", "value=1", "");
+    let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    let good = good.replace("[agent]", "[agent]\nlast_good = \"state/last-good.toml\"");
+    site.config(&good);
+    let copy = || fs::read_to_string(site.path("state/last-good.toml")).unwrap_or_default();
+    let agent = site.start(["run"]);
+    wait_until("a copy is kept", || copy().contains(&good));
+    drop(agent);
+    site.config(&format!("{good}{TYPO}"));
+    let mut agent = site.start(["run"]);
+    agent.snapshot();
+    let kept = copy();
+    assert_eq!(site.output(["reload"]).code(), i32::from(code::CONFIG));
+    assert_eq!(copy(), kept, "what is refused is not kept");
+    let mended = good.replace("[collectors", "labels = { rack = \"7\" }\n[collectors");
+    site.config(&mended);
+    let finished = site.output(["reload"]);
+    assert_eq!(finished.code(), 0, "{finished}");
+    agent.snapshot_where(|snapshot| snapshot["labels"]["rack"] == "7");
+    wait_until("the mended one is kept", || copy().contains(&mended));
+}
+
+/// What the command line says stands above the config, before and after.
+#[test]
+fn level_of_the_log_follows_the_config_at_a_reload() {
+    for (arguments, follows) in [(&["run"][..], true), (&["run", "--log-level", "info"], false)] {
+        let site = mocked("50ms", "value=1", "");
+        let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+        let at = |level: &str| site.config(&good.replace("[agent]", &format!("[agent]\nlog.level = \"{level}\"")));
+        at("error");
+        let mut agent = site.start(arguments);
+        agent.snapshot();
+        at("info");
+        assert_eq!(site.output(["reload"]).code(), 0);
+        at("error");
+        assert_eq!(site.output(["reload"]).code(), 0);
+        agent.signal(Signal::TERM);
+        let finished = agent.wait();
+        let said = ["reloaded: ", "ends: SIGTERM"].map(|text| finished.stderr.contains(text));
+        assert_eq!(said, [true, !follows], "{finished}");
+    }
+}
+
 /// A service manager: the socket that the agent is told to speak to.
 struct Manager(UnixDatagram);
 
@@ -126,14 +171,17 @@ fn service_is_ready_again_after_each_reload_whatever_came_of_it() {
     let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
     let (manager, mut agent) = Manager::start(&site, None);
     assert_eq!(manager.state(), "READY=1");
-    for (config, came_of_it) in [(good.clone(), "reloaded: "), (format!("{good}{TYPO}"), "not reloaded"), (good, "")] {
+    for (config, reloads) in [(good.clone(), code::OK), (format!("{good}{TYPO}"), code::CONFIG), (good, code::OK)] {
         site.config(&config);
-        agent.signal(Signal::HUP);
+        let finished = site.output(["reload"]);
+        assert_eq!(finished.code(), i32::from(reloads), "{finished}");
         let began = manager.state();
         assert!(began.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{began}");
         assert_eq!(manager.state(), "READY=1");
-        agent.wait_for_stderr(came_of_it);
     }
+    agent.signal(Signal::HUP);
+    assert!(manager.state().starts_with("RELOADING=1\n"));
+    assert_eq!(manager.state(), "READY=1");
     agent.snapshot();
 }
 
