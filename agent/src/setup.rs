@@ -137,6 +137,30 @@ enum From {
     Text(String),
 }
 
+/// What was known of libraries, by the paths of some.
+#[derive(Default)]
+struct Before {
+    /// Those that are being written: what can be read of them now says nothing.
+    unfinished: Vec<(PathBuf, Option<Arc<Known>>)>,
+    /// Those that go on where they are at fault now.
+    faulty: Vec<Arc<Known>>,
+    /// Those that were found, where no others are to be.
+    found: Option<Vec<Arc<Known>>>,
+}
+
+impl Before {
+    fn is_unfinished(&self, path: &Path) -> bool {
+        self.unfinished.iter().any(|(other, _)| other == path)
+    }
+
+    fn of(&self, path: &Path) -> Option<&Arc<Known>> {
+        let unfinished = self.unfinished.iter().filter_map(|(_, known)| known.as_ref());
+        // One that is gone is no fault of the file that was there.
+        let faulty = self.faulty.iter().filter(|known| known.path.exists());
+        unfinished.chain(faulty).find(|known| known.path == path)
+    }
+}
+
 /// What of a configuration is read again. The plugins always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reread {
@@ -154,7 +178,11 @@ impl Setup {
     /// # Errors
     /// The configuration is wrong.
     pub fn read(path: Option<&Path>) -> Result<Setup, SetupError> {
-        Setup::of(Config::read(path, Environment::of_process()), From::File(path.map(Path::to_owned)), &[])
+        Setup::of(
+            Config::read(path, Environment::of_process()),
+            From::File(path.map(Path::to_owned)),
+            &Before::default(),
+        )
     }
 
     /// The same; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
@@ -168,11 +196,13 @@ impl Setup {
         };
         let copy = good::stand_in(path, Environment::of_process(), refused);
         let stand_in = copy.as_ref().ok().and_then(Config::stands_in).cloned();
-        Setup::of(copy, From::File(path.map(Path::to_owned)), &[]).map_err(|error| match (error, stand_in) {
-            (SetupError::Config(copy), Some(stand_in)) => {
-                SetupError::Config(Box::new(good::refused_too(&stand_in, *copy)))
+        Setup::of(copy, From::File(path.map(Path::to_owned)), &Before::default()).map_err(|error| {
+            match (error, stand_in) {
+                (SetupError::Config(copy), Some(stand_in)) => {
+                    SetupError::Config(Box::new(good::refused_too(&stand_in, *copy)))
+                }
+                (error, _) => error,
             }
-            (error, _) => error,
         })
     }
 
@@ -189,11 +219,11 @@ impl Setup {
     /// # Errors
     /// The configuration is wrong.
     pub fn of_text(text: &str) -> Result<Setup, SetupError> {
-        Setup::of(Config::of_text(text, Environment::of_process()), From::Text(text.to_owned()), &[])
+        Setup::of(Config::of_text(text, Environment::of_process()), From::Text(text.to_owned()), &Before::default())
     }
 
-    /// Reads it again, and looks for plugins again. Of a library that is being written the state that is here holds, or it is not there
-    /// yet.
+    /// Reads it again, and looks for plugins again. Of a file that is being written the state that is here holds, or it is not there
+    /// yet. So it does of a library that cannot be had any more, where nobody has asked for a reload of all: what runs goes on.
     ///
     /// # Errors
     /// The configuration is wrong.
@@ -204,36 +234,49 @@ impl Setup {
             (_, From::Text(text)) => Config::of_text(text, environment()),
             // What stands in for a configuration that was refused is no state to go on from.
             (Reread::DropIns, From::File(path)) if self.config.stands_in().is_none() => {
-                self.config.again(path.as_deref(), environment())
+                self.config.again(path.as_deref(), environment(), unfinished)
             }
             (_, From::File(path)) => Config::read(path.as_deref(), environment()),
         };
         let known = |path: &PathBuf| (path.clone(), self.known(path).cloned());
-        let unfinished: Vec<_> = unfinished.iter().map(known).collect();
-        Setup::of(config, self.from.clone(), &unfinished)
+        let unfinished = unfinished.iter().map(known).collect();
+        let faulty = if reread == Reread::All { Vec::new() } else { self.plugins().cloned().collect() };
+        // A library that appears is nobody's business where files of the config alone are watched.
+        let is_fixed = reread == Reread::DropIns && self.plan.agent.watch == Watch::ConfD;
+        let found = is_fixed.then(|| self.found.plugins.clone());
+        Setup::of(config, self.from.clone(), &Before { unfinished, faulty, found })
     }
 
-    fn of(
-        config: Result<Config, Refused>,
-        from: From,
-        unfinished: &[(PathBuf, Option<Arc<Known>>)],
-    ) -> Result<Setup, SetupError> {
+    fn of(config: Result<Config, Refused>, from: From, before: &Before) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
         let authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
         let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
-        found.leave(unfinished);
+        found.leave(&before.unfinished);
+        found.keep(&before.faulty);
+        if let Some(before) = &before.found {
+            found.plugins.clone_from(before);
+        }
         let (mut at_paths, mut plugins) = (Vec::new(), Plugins::default());
         plugins.found = found.plugins.iter().map(|known| available(known)).collect();
         plugins.searched.clone_from(&found.searched);
         for path in config.plugin_paths() {
             match Known::read(&path, &bundled).and_then(|known| Ok((known.may_be_loaded(&authority)?, known))) {
+                Ok(_) if let (true, Some(known)) = (before.is_unfinished(&path), before.of(&path)) => {
+                    at_paths.push(Arc::clone(known));
+                }
                 Ok((doubts, known)) => {
                     at_paths.push(Arc::new(known));
                     found.doubts.extend(doubts);
                 }
-                Err(fault) => plugins.unavailable.push(unavailable(&fault)),
+                Err(fault) => match before.of(&path) {
+                    Some(known) => {
+                        at_paths.push(Arc::clone(known));
+                        found.faults.extend((!before.is_unfinished(&path)).then_some(fault));
+                    }
+                    None => plugins.unavailable.push(unavailable(&fault)),
+                },
             }
         }
         plugins.at_paths = at_paths.iter().map(|known| available(known)).collect();

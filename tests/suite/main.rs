@@ -6,6 +6,7 @@ mod contracts;
 mod control;
 mod counter;
 mod docs;
+mod dropin;
 mod embed;
 mod failures;
 mod files;

@@ -1,20 +1,34 @@
 //! A config that is read again while the agent runs by it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::layers::{self, Environment, Rank};
+use super::layers::{self, Environment, Layer, Rank};
 use super::{Config, Refused};
 
 impl Config {
-    /// The same main file, as it was read, with the files of `conf.d` and the variables as they are now. `explicit` is the file of
-    /// `-c`.
+    /// The same main file, as it was read, with the files of `conf.d` and the variables as they are now; of those that are being written
+    /// what was read before holds, or they are not there yet. `explicit` is the file of `-c`.
     ///
     /// # Errors
     /// As of [`Config::read`].
-    pub fn again(&self, explicit: Option<&Path>, environment: Environment) -> Result<Config, Refused> {
-        let held = self.layers.iter().find(|layer| layer.rank == Rank::Whole && layer.path.is_some());
-        let held = Some(held.map(|layer| self.sources.text(layer.source)));
-        Config::read_with(explicit, held, environment)
+    pub fn again(
+        &self,
+        explicit: Option<&Path>,
+        environment: Environment,
+        unfinished: &HashSet<PathBuf>,
+    ) -> Result<Config, Refused> {
+        let (main, _) = layers::main_file(explicit, &environment);
+        let held = |path: &Path| {
+            let (is_main, is_unfinished) = (path == main, unfinished.contains(path));
+            let layer = |rank| {
+                let is_it = |layer: &&Layer| layer.rank == rank && (is_main || layer.path.as_deref() == Some(path));
+                self.layers.iter().find(|layer| layer.path.is_some() && is_it(layer))
+            };
+            let layer = layer(if is_main { Rank::Whole } else { Rank::DropIn });
+            (is_main || is_unfinished).then(|| layer.map(|layer| self.sources.text(layer.source).to_owned()))
+        };
+        Config::read_with(explicit, &held, environment)
     }
 
     /// The main file; none where there is none.

@@ -82,19 +82,15 @@ pub enum Rank {
     DropIn,
 }
 
-/// Reads all layers, the lowest first. The main file is not read where somebody has `held` what it said, or that it was not there.
-pub fn read(
-    explicit: Option<&Path>,
-    held: Option<Option<&str>>,
-    environment: &Environment,
-    sources: &mut Sources,
-) -> Vec<Layer> {
+/// Of a file that is not to be read what it said before, or that it was not there; nothing of one that is.
+pub type Held<'a> = &'a dyn Fn(&Path) -> Option<Option<String>>;
+
+/// Reads all layers, the lowest first, but for files that are held.
+pub fn read(explicit: Option<&Path>, held: Held<'_>, environment: &Environment, sources: &mut Sources) -> Vec<Layer> {
     let mut layers = vec![shipped(sources)];
     let (path, is_named) = main_file(explicit, environment);
-    let read = match held {
-        None => read_bounded(&path, MAX_FILE_BYTES),
-        Some(held) => held.map(str::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into()),
-    };
+    let not_there = || io::Error::from(io::ErrorKind::NotFound);
+    let read = held(&path).map_or_else(|| read_bounded(&path, MAX_FILE_BYTES), |held| held.ok_or_else(not_there));
     match read {
         Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => {}
         read => layers.push(file(&path, read, Rank::Whole, environment, sources)),
@@ -102,8 +98,14 @@ pub fn read(
     let folder = drop_in_folder(&path);
     match drop_ins(&folder) {
         Ok(paths) => {
-            let layer = |path: &PathBuf| file(path, read_drop_in(path), Rank::DropIn, environment, sources);
-            layers.extend(paths.iter().map(layer));
+            for path in paths {
+                let read = match held(&path) {
+                    None => read_drop_in(&path),
+                    Some(Some(text)) => Ok(text),
+                    Some(None) => continue,
+                };
+                layers.push(file(&path, read, Rank::DropIn, environment, sources));
+            }
         }
         Err(error) => layers.push(unread(&folder, &error, Rank::Whole, sources)),
     }

@@ -92,14 +92,10 @@ impl Config {
     /// # Errors
     /// A file other than one of `conf.d` that cannot be read or is no TOML, or a variable that fills nothing in.
     pub fn read(explicit: Option<&Path>, environment: Environment) -> Result<Config, Refused> {
-        Config::read_with(explicit, None, environment)
+        Config::read_with(explicit, &|_| None, environment)
     }
 
-    fn read_with(
-        explicit: Option<&Path>,
-        held: Option<Option<&str>>,
-        environment: Environment,
-    ) -> Result<Config, Refused> {
+    fn read_with(explicit: Option<&Path>, held: layers::Held<'_>, environment: Environment) -> Result<Config, Refused> {
         let mut sources = Sources::default();
         let layers = layers::read(explicit, held, &environment, &mut sources);
         Config::of_layers(layers, sources, environment)

@@ -17,7 +17,7 @@ use super::merge::merge;
 #[must_use]
 pub fn read(explicit: Option<&Path>, environment: &Environment) -> AgentSettings {
     let (mut sources, mut merged) = (Sources::default(), Table::default());
-    for layer in layers::read(explicit, None, environment, &mut sources) {
+    for layer in layers::read(explicit, &|_| None, environment, &mut sources) {
         merge(&mut merged, layer.table);
     }
     let (given, at) = super::agent_table(&merged);

@@ -110,6 +110,19 @@ impl Found {
         self.plugins.extend(unfinished.iter().filter_map(|(_, before)| before.clone()));
     }
 
+    /// Of those that are at fault now, and there all the same, what was known of them before holds; the fault stands.
+    pub(crate) fn keep(&mut self, before: &[Arc<Known>]) {
+        for known in before {
+            // What was a plugin is meant to be one, by whatever name.
+            let meant = self.passed_over.extract_if(.., |fault| fault.path == known.path);
+            self.faults.extend(meant);
+            let is_faulty = self.faults.iter().any(|fault| fault.path == known.path);
+            if is_faulty && !self.plugins.iter().any(|other| other.name() == known.name()) {
+                self.plugins.push(Arc::clone(known));
+            }
+        }
+    }
+
     fn take(&mut self, known: Result<(Vec<Doubt>, Known), Fault>, should_be_ours: bool) {
         match known {
             Ok((doubts, known)) => match self.plugins.iter().find(|first| first.name() == known.name()) {
