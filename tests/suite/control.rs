@@ -362,3 +362,23 @@ fn status_in_the_readme_is_what_it_prints() {
     answers(&site, Fake { status, reply: Reply::done("") });
     assert_eq!(site.output(["status"]).stdout, told);
 }
+
+/// Two reloads that a hanging library holds up, one after the other.
+#[test]
+fn reload_that_takes_its_time_keeps_nobody_from_asking_how_the_agent_is() {
+    let site = mocked("50ms", "value=1", "timeout = \"3s\"\n");
+    let mut agent = running(&site);
+    site.write("hangs", "hang=forever");
+    let before = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    site.config(&before.replace("script = \"script\"", "script = \"hangs\""));
+    let mut reloads: Vec<_> = (0..2).map(|_| site.start(["reload"])).collect();
+    let mut over = |at_least: usize| {
+        reloads.retain(|reload| !reload.stderr().contains("failed"));
+        2 - reloads.len() >= at_least
+    };
+    wait_until("one is over", || over(1));
+    status(&site);
+    assert!(!over(2), "it was answered after the second only");
+    wait_until("both are over", || over(2));
+    agent.snapshot_where(|snapshot| snapshot["mock"]["_status"] == "ok");
+}

@@ -11,7 +11,7 @@ use crate::control::status;
 use crate::own;
 use crate::schedule::clock;
 use crate::schedule::far::lock;
-use crate::schedule::ledger::{Entry, Ledger};
+use crate::schedule::ledger::{Books, Entry, Ledger};
 use crate::setup::{Member, Setup};
 use crate::sink::{QUEUE_SNAPSHOTS, Sinks};
 use crate::snapshot::{Status, Wall, nanoseconds};
@@ -83,14 +83,14 @@ impl Facts {
         let mut status = status::Status::default();
         let now = lock(&self.now);
         (status.agent, status.reload) = (now.agent.clone(), now.reload.clone());
-        self.ledger.with(|books| {
-            let entry = |facts: &Collector| books.collectors.get(facts.place);
-            let collectors = now.collectors.iter().filter_map(|facts| Some(told(facts, entry(facts)?)));
-            status.collectors = collectors.collect();
-            let agent = &mut status.agent;
-            agent.tick = (books.snapshots > 0).then_some(books.tick.into());
-            (agent.late_seconds, agent.snapshots) = (books.late.as_secs_f64(), books.snapshots);
-        });
+        // Copied, so that the collection thread's books are held for a moment only.
+        let mut books = Books::default();
+        self.ledger.copy_to(&mut books);
+        let entry = |facts: &Collector| books.collectors.get(facts.place);
+        status.collectors = now.collectors.iter().filter_map(|facts| Some(told(facts, entry(facts)?))).collect();
+        let agent = &mut status.agent;
+        agent.tick = (books.snapshots > 0).then_some(books.tick.into());
+        (agent.late_seconds, agent.snapshots) = (books.late.as_secs_f64(), books.snapshots);
         drop(now);
         status.agent.at = clock::wall().into();
         status.agent.uptime_seconds = self.started.1.elapsed().as_secs_f64();

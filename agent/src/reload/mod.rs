@@ -89,6 +89,8 @@ pub struct Operator(Arc<Shared>);
 
 struct Shared {
     running: Mutex<Running>,
+    /// As what runs has it, for those who may not wait for a reload that goes on.
+    watched: Mutex<Vec<(PathBuf, &'static str)>>,
     facts: Facts,
     hooks: Hooks,
     /// Told after each reload, refused or not.
@@ -104,9 +106,10 @@ struct Hooks {
 
 impl Operator {
     pub(crate) fn new(mut running: Running) -> Operator {
-        let facts = running.facts();
+        let (facts, watched) = (running.facts(), Mutex::new(running.watched()));
         Operator(Arc::new(Shared {
             running: Mutex::new(running),
+            watched,
             facts,
             hooks: Hooks::default(),
             changed: tokio::sync::Notify::new(),
@@ -178,9 +181,9 @@ impl Operator {
         Ok(Reloaded { text: text + &started.text, ..started })
     }
 
-    /// The folders in which something may appear that is to be taken up, with the ending of its name.
+    /// The folders in which something may appear that is to be taken up, with the ending of its name. Waits for nobody.
     pub fn watched(&self) -> Vec<(PathBuf, &'static str)> {
-        lock(&self.0.running).watched()
+        lock(&self.0.watched).clone()
     }
 
     fn take(&self, ask: Ask) -> Result<Reloaded, NotReloaded> {
@@ -191,6 +194,7 @@ impl Operator {
         if !matches!(ask, Ask::Seen(_)) || !matches!(&done, Ok(reloaded) if reloaded.text.is_empty()) {
             self.0.facts.reloaded(&done);
         }
+        *lock(&self.0.watched) = running.watched();
         drop(running);
         self.0.changed.notify_one();
         done
