@@ -30,6 +30,7 @@ use crate::config::{Config, LeftOut, Refused};
 use crate::harmless;
 use crate::libraries::{Libraries, Library};
 use crate::own::Sources;
+use crate::plugin::astray::astray;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::plugin::lock::Held;
@@ -332,6 +333,11 @@ impl Setup {
             remarks
                 .push((Level::INFO, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
         }
+        if let From::File(path) = &self.from {
+            let drop_ins = Config::drop_in_folder(path.as_deref(), &Environment::of_process());
+            let astray = astray(&drop_ins, &self.plan.agent.plugin_dirs);
+            remarks.extend(astray.into_iter().map(|told| (Level::WARN, told)));
+        }
         remarks.extend(self.plan.notes.iter().map(|note| (Level::INFO, note.clone())));
         remarks
     }
@@ -538,7 +544,9 @@ impl Setup {
     pub(crate) fn watched(&self) -> Vec<(PathBuf, &'static str)> {
         let (watch, mut watched) = (self.plan.agent.watch, Vec::new());
         if let (Watch::All | Watch::ConfD, From::File(path)) = (watch, &self.from) {
-            watched.push((Config::drop_in_folder(path.as_deref(), &Environment::of_process()), "toml"));
+            let folder = Config::drop_in_folder(path.as_deref(), &Environment::of_process());
+            // A library there has gone astray, which is told at once.
+            watched.extend(["toml", "so"].map(|ending| (folder.clone(), ending)));
         }
         if watch == Watch::All {
             let at_paths = self.config.plugin_paths().into_iter().filter_map(|path| path.parent().map(Path::to_owned));

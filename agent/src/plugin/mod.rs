@@ -4,6 +4,7 @@
 //! its file says of itself is read ([`elf`]); whose it is decides whether it may be loaded ([`trust`]); where others may write, [`seal`] makes the copy that is loaded. Up to here no code of a
 //! plugin has run. It runs first in [`library`], which loads.
 
+pub mod astray;
 pub mod compare;
 pub mod digest;
 pub mod elf;
