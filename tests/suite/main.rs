@@ -16,7 +16,6 @@ mod hostile;
 mod jsonb;
 mod libraries;
 mod live;
-mod lock;
 mod mocked;
 mod orphans;
 mod printed;

@@ -97,8 +97,8 @@ impl Running {
         is_news
     }
 
-    /// Reads all anew and says what would change.
-    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff), NotReloaded> {
+    /// Reads all anew and says what would change; and what is wrong with files of `conf.d`, which stay as they were.
+    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff, Vec<String>), NotReloaded> {
         let nothing = HashSet::new();
         let (reread, unfinished) = match ask {
             Ask::All => (Reread::All, &nothing),
@@ -106,9 +106,24 @@ impl Running {
             Ask::Released(_) => (Reread::Nothing, &nothing),
         };
         let mut setup = self.setup.again(reread, unfinished)?;
-        let refused = setup.faulty("is at fault");
-        if !refused.is_empty() {
-            return Err(NotReloaded { code: code::CONFIG, text: refused.join("\n") });
+        let mut faults = setup.faulty("is at fault");
+        match ask {
+            Ask::All if !faults.is_empty() => return Err(NotReloaded::at_fault(&faults)),
+            Ask::All => {}
+            Ask::Seen(_) | Ask::Released(_) => {
+                // What was left out all along is nothing new.
+                let before = self.setup.faulty("is at fault");
+                faults.retain(|fault| !before.contains(fault));
+                let left_out = |setup: &Setup| -> HashSet<PathBuf> {
+                    setup.config.left_out().iter().map(|left_out| PathBuf::from(&left_out.path)).collect()
+                };
+                let (now, before) = (left_out(&setup), left_out(&self.setup));
+                // What they said holds, and keeps nothing else from being taken up.
+                let held: HashSet<PathBuf> = now.difference(&before).chain(unfinished).cloned().collect();
+                if held.len() > unfinished.len() {
+                    setup = self.setup.again(reread, &held)?;
+                }
+            }
         }
         if matches!(ask, Ask::All) {
             setup.can_run()?;
@@ -130,7 +145,7 @@ impl Running {
                 }
             }
         }
-        Ok((setup, diff))
+        Ok((setup, diff, faults))
     }
 
     /// How the library of a collector that runs has changed.
@@ -144,7 +159,18 @@ impl Running {
 
     /// Takes up what has changed.
     pub(super) fn take(&mut self, ask: &Ask) -> Result<Reloaded, NotReloaded> {
-        let done = self.look(ask).and_then(|(setup, diff)| self.make(ask, setup, diff));
+        let done = self.look(ask).and_then(|(setup, diff, faults)| {
+            let told = self.memory.told.clone();
+            let made = self.make(ask, setup, diff)?;
+            if faults.is_empty() {
+                return Ok(made);
+            }
+            self.memory.told = told;
+            if !made.text.is_empty() {
+                tracing::info!("taken up: {}", made.text.trim_end());
+            }
+            Err(NotReloaded::at_fault(&faults))
+        });
         if let (Ask::All, Err(refused)) = (ask, &done) {
             let cause = Some(format!("refused: {}", brief(refused.text.lines().next().unwrap_or_default())));
             let event = Event { cause, ..Event::new(EventKind::Reload) };
