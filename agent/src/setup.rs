@@ -129,6 +129,14 @@ pub struct Setup {
     from: From,
 }
 
+/// Sinks that are open, and wait for snapshots.
+pub struct Opened {
+    sinks: Sinks,
+    /// Told when the last of them has lost its reader.
+    closed: Arc<Notify>,
+    output: Option<Arc<File>>,
+}
+
 /// What a configuration is read from.
 #[derive(Clone)]
 enum From {
@@ -195,6 +203,10 @@ impl Setup {
             Err(SetupError::Config(refused)) => *refused,
             read => return read,
         };
+        Setup::of_last_good(path, refused)
+    }
+
+    fn of_last_good(path: Option<&Path>, refused: Refused) -> Result<Setup, SetupError> {
         let copy = good::stand_in(path, Environment::of_process(), refused);
         let stand_in = copy.as_ref().ok().and_then(Config::stands_in).cloned();
         Setup::of(copy, From::File(path.map(Path::to_owned)), &Before::default()).map_err(|error| {
@@ -205,6 +217,39 @@ impl Setup {
                 (error, _) => error,
             }
         })
+    }
+
+    /// The sinks of this configuration, open, and itself. Where one cannot be opened, those of the copy of the last one that was good,
+    /// and that, with its remarks logged. Where those cannot be opened either, it is not the configuration that is at fault.
+    ///
+    /// # Errors
+    /// One cannot be opened, or none is left.
+    pub fn open_or_last_good(self, output: Option<Arc<File>>) -> Result<(Setup, Opened), SetupError> {
+        let error = match self.open(output.clone()) {
+            Ok(opened) => return Ok((self, opened)),
+            Err(error) => error,
+        };
+        let copy = match &self.from {
+            From::File(path) if self.config.stands_in().is_none() => {
+                let refused = good::refused_for(&self.config, assemble::chain(&error));
+                Setup::of_last_good(path.as_deref(), refused).ok()
+            }
+            From::File(_) | From::Text(_) => None,
+        };
+        let Some(copy) = copy.filter(|copy| copy.can_run().is_ok()) else { return Err(error) };
+        let Ok(opened) = copy.open(output) else { return Err(error) };
+        copy.log_remarks();
+        Ok((copy, opened))
+    }
+
+    /// Opens the sinks and puts them to work. Without an `output`, in a program of somebody else, those of standard output are
+    /// passed over, and there may be none at all.
+    ///
+    /// # Errors
+    /// One cannot be opened, or none is left.
+    pub fn open(&self, output: Option<Arc<File>>) -> Result<Opened, SetupError> {
+        let closed = Arc::new(Notify::new());
+        Ok(Opened { sinks: self.sinks(output.as_deref(), &closed)?, closed, output })
     }
 
     /// Keeps a copy of this configuration, which has proved good, where `agent.last_good` wants one. Waits for the disk.
@@ -331,15 +376,15 @@ impl Setup {
         self.config.left_out().iter().map(told).collect()
     }
 
-    /// Starts the agent with collectors that [`Setup::recruits`] gave. With it comes who changes it while it runs.
+    /// Starts the agent with collectors that [`Setup::recruits`] gave, and the sinks of [`Setup::open`]. With it comes who changes
+    /// it while it runs.
     ///
     /// # Errors
-    /// A sink cannot be opened, or the system has run out of something.
-    pub fn start(self, crew: Crew, output: Option<File>, streams: Vec<Feed>) -> Result<(Agent, Operator), SetupError> {
+    /// The system has run out of something.
+    pub fn start(self, crew: Crew, opened: Opened, streams: Vec<Feed>) -> Result<(Agent, Operator), SetupError> {
         let Crew { mut recruits, members, libraries, roots, slots } = crew;
-        let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
-        let output = output.map(Arc::new);
-        let sinks = self.sinks(output.as_deref(), &closed)?;
+        let Opened { sinks, closed, output } = opened;
+        let ledger = Arc::new(Ledger::default());
         let own = recruits.len();
         recruits.push(self.own(&ledger, &sinks, &|timing| timing));
         let identity = self.identity()?;
@@ -474,12 +519,7 @@ impl Setup {
         self.plan.agent.offset.resolve(machine_id.as_deref(), self.plan.agent.interval)
     }
 
-    /// Opens the sinks and puts them to work. `closed` is told when the last of them has lost its reader. Without an
-    /// `output`, in a program of somebody else, those of standard output are passed over, and there may be none at all.
-    ///
-    /// # Errors
-    /// One cannot be opened, or none is left.
-    pub fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Sinks, SetupError> {
+    fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Sinks, SetupError> {
         let mut opened: Vec<(&SinkPlan, Box<dyn Sink>)> = Vec::new();
         for plan in &self.plan.sinks {
             match &plan.kind {
