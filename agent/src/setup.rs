@@ -24,7 +24,7 @@ use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
 use crate::config::agent::{Trust, Watch};
 use crate::config::good;
-use crate::config::layers::Environment;
+use crate::config::layers::{self, Environment};
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
 use crate::config::{Config, LeftOut, Refused};
 use crate::harmless;
@@ -33,6 +33,7 @@ use crate::own::Sources;
 use crate::plugin::astray::astray;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known, Origin};
+use crate::plugin::lock::Held;
 use crate::plugin::trust::Authority;
 use crate::record::Slots;
 use crate::reload::{Memory, Operator, Running};
@@ -45,6 +46,8 @@ use crate::sink::worker::Worker;
 use crate::sink::{Sink, Sinks};
 use crate::snapshot::{Identity, Schema};
 
+/// Of a configuration in memory that requires a lock.
+const NO_LOCK: &str = "a config that is no file has no plugins.lock beside it: read it from a file, or leave this out";
 /// How often the agent reads itself.
 pub(crate) const OWN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -194,7 +197,16 @@ impl Setup {
         )
     }
 
-    /// The same; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
+    /// The same with all plugins, whatever is locked: for whoever writes a lock.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn read_unlocked(path: Option<&Path>) -> Result<Setup, SetupError> {
+        let config = Config::read(path, Environment::of_process());
+        Setup::looked(config, From::File(path.map(Path::to_owned)), &Before::default(), false)
+    }
+
+    /// As [`Setup::read`]; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
     ///
     /// # Errors
     /// The configuration is wrong, and no copy can stand in for it: both are told.
@@ -294,11 +306,24 @@ impl Setup {
     }
 
     fn of(config: Result<Config, Refused>, from: From, before: &Before) -> Result<Setup, SetupError> {
+        Setup::looked(config, from, before, true)
+    }
+
+    /// The same, `locked` where what `agent.require_lock` says counts.
+    fn looked(config: Result<Config, Refused>, from: From, before: &Before, locked: bool) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
-        let authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
+        let mut authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
+        let mut doubts = Vec::new();
+        if config.agent().require_lock && locked {
+            let From::File(path) = &from else { return Err(refused(config.refuse("require_lock", NO_LOCK))) };
+            let (path, is_named) = layers::main_file(path.as_deref(), &Environment::of_process());
+            let (lock, told) = Held::beside(&path, is_named, &authority);
+            (authority, doubts) = (authority.holding(Some(lock)), told);
+        }
         let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
+        found.doubts.splice(0..0, doubts);
         found.leave(&before.unfinished);
         found.keep(&before.faulty);
         if let Some(before) = &before.found {

@@ -27,6 +27,13 @@ pub(super) enum Plugins {
         /// A library, or the name of a plugin that is found
         file: PathBuf,
     },
+    /// Write plugins.lock, beside the config: what may be loaded where agent.require_lock is set; and show what changed
+    #[command(after_help = "Example: perfwatch plugins lock -c perfwatch.toml && perfwatch reload -c perfwatch.toml")]
+    Lock {
+        /// Only compare: exit code 1 where the lock does not fit what is there
+        #[arg(long)]
+        check: bool,
+    },
     /// Let a plugin run in the agent again that is held in a child for what it did: at once where the agent runs, else from its next start
     #[command(after_help = "Example: perfwatch plugins release ups")]
     Release {
@@ -42,6 +49,7 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
             Err(code) => code,
         },
         Plugins::Inspect { file } => inspect(invocation, file),
+        Plugins::Lock { check } => super::lock::lock(invocation, *check),
         Plugins::Release { name } => super::release::release(invocation, name),
     }
 }

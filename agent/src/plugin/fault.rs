@@ -7,6 +7,7 @@ use std::{error, fmt};
 use plugin_api::abi::MANIFEST_SECTION;
 
 use super::elf::ElfError;
+use super::lock::LockError;
 use super::open::OpenError;
 use super::seal::SealError;
 use super::trust::TrustError;
@@ -49,6 +50,13 @@ pub enum Problem {
         /// Whose it is, and who writes where.
         error: TrustError,
     },
+    /// It is not what was locked.
+    Lock {
+        /// Its name.
+        plugin: String,
+        /// Why.
+        error: Box<LockError>,
+    },
     /// No private copy.
     Seal(SealError),
     /// Other bytes than those that were checked.
@@ -78,7 +86,7 @@ impl From<ElfError> for Problem {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
-            Problem::Trust { plugin, error } => write!(f, "{plugin}: {error}"),
+            Problem::Trust { plugin, .. } | Problem::Lock { plugin, .. } => write!(f, "{plugin}: {}", self.problem),
             problem => write!(f, "{}: {problem}", harmless::path(&self.path)),
         }
     }
@@ -110,7 +118,8 @@ impl fmt::Display for Problem {
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
             Problem::Manifest(told) => f.write_str(told.trim_end()),
-            Problem::Trust { error, .. } => error.fmt(f),
+            Problem::Trust { error, .. } => write!(f, "not loaded: {error}"),
+            Problem::Lock { error, .. } => write!(f, "not loaded: {error}"),
             Problem::Seal(error) => error.fmt(f),
             Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
         }
@@ -124,6 +133,7 @@ impl error::Error for Problem {
             Problem::Open(error) => error.source(),
             Problem::Elf(error) => error.source(),
             Problem::Trust { error, .. } => error.source(),
+            Problem::Lock { error, .. } => error.source(),
             Problem::Seal(error) => error.source(),
             _ => None,
         }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod find;
 pub mod known;
 pub mod library;
+pub mod lock;
 pub mod open;
 pub mod seal;
 pub mod trust;
