@@ -1,6 +1,6 @@
 //! What runs, as a reload sees it: by which plan, at which places, of which libraries. Held by whoever reloads, one at a time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ pub(crate) struct Memory {
     vacant: Vec<usize>,
     /// The next place that never was in use; 0 before the first reload.
     places: usize,
-    /// Replacements that did not do.
-    refused: HashSet<String>,
+    /// The replacement of each collector that did not do last.
+    refused: HashMap<String, String>,
     /// What was told of configuration and plugins, so that it is not told again for as long as it is so.
     remarks: HashSet<String>,
     /// Why nothing was taken up the last time.
@@ -203,15 +203,14 @@ impl Running {
         if identity != self.host || setup.plan.agent.labels != self.setup.plan.agent.labels {
             change.labels = Some((identity.clone(), setup.plan.agent.labels.clone()));
         }
-        for kept in &kept {
+        for (kept, why) in kept.iter().filter_map(|kept| Some((kept, kept.why.as_ref()?))) {
             tracing::error!(
                 collector = kept.name,
-                "goes on as it was: what was to replace it was started beside it: {}",
-                kept.why
+                "goes on as it was: what was to replace it was started beside it and failed: {why}"
             );
             change.events.push(Event {
                 collector: Some(kept.name.as_str().into()),
-                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(&kept.why))),
+                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(why))),
                 ..Event::new(EventKind::Reload)
             });
         }
@@ -238,7 +237,8 @@ impl Running {
         outlets.keep();
         // From here on this is what runs.
         self.memory.places = places;
-        self.memory.refused.extend(kept.iter().map(|kept| kept.candidate.clone()));
+        self.memory.refused.retain(|name, _| members.iter().any(|member| member.plan.name == *name));
+        self.memory.refused.extend(kept.iter().map(|kept| (kept.name.clone(), kept.candidate.clone())));
         let stays: HashSet<&str> = kept.iter().map(|kept| &*kept.name).collect();
         let told = Diff {
             collectors: diff.collectors.into_iter().filter(|(name, _)| !stays.contains(&**name)).collect(),
