@@ -612,7 +612,8 @@ fn available(known: &Known) -> Available {
 }
 
 fn unavailable(fault: &crate::plugin::fault::Fault) -> Unavailable {
-    Unavailable { path: fault.path.clone(), reason: assemble::chain(&fault.problem) }
+    let plugin = fault.problem.plugin().map(str::to_owned);
+    Unavailable { path: fault.path.clone(), plugin, reason: assemble::chain(&fault.problem) }
 }
 
 /// The host's own name; under a host root what its `etc/hostname` says, since this process's is the container's.

@@ -26,7 +26,7 @@ fn lock(site: &Site, arguments: &[&str]) -> Finished {
 }
 
 fn once(site: &Site) -> Value {
-    let once = site.output(["once", "--format", "json", "--window", "10ms"]);
+    let once = site.output(["once", "--format", "json", "--window", "200ms"]);
     assert_eq!(once.code(), 0, "{once}");
     serde_json::from_str(&once.stdout).unwrap()
 }

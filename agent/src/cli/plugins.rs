@@ -133,6 +133,11 @@ fn describe(known: &Known) -> String {
     let mut fact = |name: &str, value: String| line(&mut text, format_args!("  {name:<12}{value}"));
     fact("file", harmless::path(&known.path).to_string());
     fact("size", format!("{} bytes", known.elf.size));
+    // As plugins.lock has it.
+    fact(
+        "sha256",
+        known.sha256().map_or_else(|cause| format!("could not be read: {cause}"), |sha256| sha256.to_string()),
+    );
     fact("built for", known.elf.machine.to_string());
     fact("glibc", known.elf.glibc.as_ref().map_or("any".into(), |glibc| format!("{glibc} or newer")));
     fact("contract", manifest.contract.to_string());

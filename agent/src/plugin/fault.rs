@@ -64,6 +64,15 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// The name of the plugin that has it, where that is known.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Problem::Trust { plugin, .. } | Problem::Lock { plugin, .. } => Some(plugin),
+            _ => None,
+        }
+    }
+
     /// Whether only a library with a manifest can have it.
     pub(super) fn is_of_a_plugin(&self) -> bool {
         !matches!(self, Problem::Open(_) | Problem::NoManifest)
@@ -85,9 +94,9 @@ impl From<ElfError> for Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.problem {
-            Problem::Trust { plugin, .. } | Problem::Lock { plugin, .. } => write!(f, "{plugin}: {}", self.problem),
-            problem => write!(f, "{}: {problem}", harmless::path(&self.path)),
+        match self.problem.plugin() {
+            Some(plugin) => write!(f, "{plugin}: {}", self.problem),
+            None => write!(f, "{}: {}", harmless::path(&self.path), self.problem),
         }
     }
 }
