@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::{Finished, Running, Site, built, skip};
@@ -425,4 +426,33 @@ fn nothing_is_taken_up_where_the_config_says_so() {
     agent.site.write("conf.d/labels.toml", "[agent.labels]\nrack = \"one\"\n");
     agent.always(|snapshot| snapshot["labels"].get("rack").is_none());
     agent.end();
+}
+
+/// As on a machine on which editors and file synchronisers have taken all of them.
+#[test]
+fn without_watches_left_it_is_said_once_what_to_do_and_all_else_goes_on() {
+    let site = Site::new();
+    fs::copy(library("perfwatch_memory"), site.path("plugins/libperfwatch_memory.so")).unwrap();
+    site.config("agent.interval = \"50ms\"\n");
+    let agent = site.command(["run"]);
+    let mut command = Command::new("unshare");
+    command.args(["-Ur", "sh", "-c", "echo 3 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\""]);
+    command.arg(agent.get_program()).args(agent.get_args()).env_clear();
+    command.envs(agent.get_envs().filter_map(|(key, value)| Some((key, value?)))).current_dir(site.path(""));
+    let mut allowed = Command::new("unshare");
+    if !allowed.args(["-Ur", "test", "-w", "/proc/sys/user/max_inotify_watches"]).status().is_ok_and(|ok| ok.success())
+    {
+        return skip("user namespaces");
+    }
+    let mut running = Running::start(command);
+    running.wait_for_stderr("raise fs.inotify.max_user_watches");
+    for name in ["a", "b"] {
+        fs::write(site.path("plugins").join(name).with_extension("so"), "x").unwrap();
+        fs::write(site.path("bin").join(name).with_extension("so"), "x").unwrap();
+    }
+    let end = Instant::now() + A_WHILE;
+    running.snapshot_where(|snapshot| Instant::now() >= end && snapshot["memory"]["_status"] == "ok");
+    running.signal(Signal::TERM);
+    let finished = running.wait();
+    assert_eq!((finished.code(), finished.stderr.matches("max_user_watches").count()), (0, 1), "{finished}");
 }
