@@ -109,6 +109,10 @@ impl Beside<'_> {
         replaces: Option<usize>,
         event: Event,
     ) -> Result<Member, SetupError> {
+        let had_none = self.members.iter().any(|member| Some(member.place) == replaces && member.plan.plugin.is_err());
+        if let (Err(why), true, false) = (&plan.plugin, self.whole, had_none) {
+            return Err(SetupError::Unavailable(vec![format!("collector {}: {why}", plan.name)]));
+        }
         let place = self.place();
         let recruited = recruiting.recruit(place, plan, setup.timing(plan));
         if let (Some(why), Ok(_)) = (&recruited.missing, &plan.plugin) {
