@@ -133,7 +133,9 @@ impl Planner<'_> {
 
     fn unavailable(&self, matches: impl Fn(&Unavailable) -> bool) -> Option<String> {
         let unavailable = self.plugins.unavailable.iter().find(|unavailable| matches(unavailable))?;
-        Some(format!("{}: {}", unavailable.path.display(), unavailable.reason))
+        let (path, reason) = (unavailable.path.display().to_string(), &unavailable.reason);
+        // Some reasons are about the way to it, and name it.
+        Some(if reason.contains(&path) { reason.clone() } else { format!("{path}: {reason}") })
     }
 
     /// The plugin's options, checked against its own declaration.
