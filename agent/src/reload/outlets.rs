@@ -1,17 +1,25 @@
-//! The sinks of a reload: opened beside those that run, or in their place, and put back where the reload is given up.
+//! The sinks of a reload: all that is to write to something else lets go of what it writes to, then all that is wanted is opened, and only
+//! when the rest of the reload is made do they go on. Until then what they are to write waits in their queues.
+//!
+//! Letting go first makes no difference of which sink wrote to a file: two may change places, and one of another name goes on where
+//! its like has left off.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::NotReloaded;
-use super::diff::{Diff, Step};
-use crate::assemble::chain;
-use crate::config::plan::SinkPlan;
-use crate::setup::{SetupError, open, start_sink};
-use crate::sink::Sinks;
-use crate::sink::worker::{Opener, Worker, replace};
+use plugin_api::host_side::options::OptionValue;
 
-/// How long a sink has to end its write and to be opened anew: a disk takes milliseconds, one that is busy for longer is left alone.
+use super::NotReloaded;
+use super::diff::Diff;
+use crate::assemble::chain;
+use crate::config::plan::{SinkKind, SinkPlan};
+use crate::setup::{SetupError, open, start_sink};
+use crate::sink::worker::{Held, Opener, Worker, hold};
+use crate::sink::{Sink, Sinks};
+
+/// How long a sink has to end its write, and one that is to end to do so: a disk takes milliseconds, one that is busy for longer is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a reload does to the sinks. Dropped, it is undone.
@@ -20,12 +28,20 @@ pub(super) struct Outlets<'a> {
     output: Option<&'a File>,
     come: Vec<Worker>,
     gone: Vec<String>,
-    /// Those that write to something else by now, as they were.
-    replaced: Vec<SinkPlan>,
+    /// Those that go on with something else, and what.
+    held: Vec<(Held, Another, Option<Box<dyn Sink>>)>,
+    /// Files and folders that were not there before, each folder behind its file.
+    made: Vec<PathBuf>,
+}
+
+/// One that is to write to something else.
+struct Another {
+    old: SinkPlan,
+    new: SinkPlan,
 }
 
 impl<'a> Outlets<'a> {
-    /// Opens what comes, and has those that changed write to something else.
+    /// Opens what comes, and what those that change are to write to.
     ///
     /// # Errors
     /// One cannot be opened. Then all are as they were.
@@ -35,18 +51,40 @@ impl<'a> Outlets<'a> {
         (old, new): (&[SinkPlan], &[SinkPlan]),
         diff: &Diff,
     ) -> Result<Outlets<'a>, NotReloaded> {
-        let mut outlets = Outlets { sinks, output, come: Vec::new(), gone: Vec::new(), replaced: Vec::new() };
+        let mut outlets =
+            Outlets { sinks, output, come: Vec::new(), gone: Vec::new(), held: Vec::new(), made: Vec::new() };
         let find = |plans: &[SinkPlan], name: &str| plans.iter().find(|plan| plan.name == name).cloned();
-        for (name, step) in &diff.sinks {
-            match (step, find(old, name), find(new, name)) {
-                (Step::Goes, ..) => outlets.gone.push(name.clone()),
-                (Step::Anew(_), Some(old), Some(new)) if outlets.is_at_work(name) => outlets.replace(old, &new)?,
-                (_, old, Some(new)) => {
-                    outlets.gone.extend(old.map(|old| old.name));
-                    outlets.begin(&new)?;
+        let (mut goes, mut comes, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, _) in &diff.sinks {
+            match (find(old, name), find(new, name)) {
+                (Some(old), Some(new)) if outlets.is_at_work(name) => changes.push(Another { old, new }),
+                (old, new) => {
+                    goes.extend(old);
+                    comes.extend(new);
                 }
-                // A plan has what the difference tells of it.
-                (_, _, None) => {}
+            }
+        }
+        comes.retain(|new| {
+            let same = goes.iter().position(|old| is_same(old, new) && outlets.is_at_work(&old.name));
+            changes.extend(same.map(|place| Another { old: goes.remove(place), new: new.clone() }));
+            same.is_none()
+        });
+        outlets.gone = goes.iter().map(|old| old.name.clone()).collect();
+        for change in changes {
+            let held = outlets.hold(&change.old).map_err(|why| {
+                NotReloaded::failed(format!("sink {}: could not open it anew: {why}", change.new.name))
+            })?;
+            outlets.held.push((held, change, None));
+        }
+        for place in 0..outlets.held.len() {
+            let new = outlets.held[place].1.new.clone();
+            let none = || NotReloaded::failed(format!("sink {}: standard output is the program's own", new.name));
+            let sink = outlets.sink(&new)?.ok_or_else(none)?;
+            outlets.held[place].2 = Some(sink);
+        }
+        for new in comes {
+            if let Some(sink) = outlets.sink(&new)? {
+                outlets.come.push(start_sink(&new, sink, sinks)?);
             }
         }
         Ok(outlets)
@@ -58,40 +96,35 @@ impl<'a> Outlets<'a> {
         self.sinks.with(|running| running.iter().any(named))
     }
 
-    fn begin(&mut self, plan: &SinkPlan) -> Result<(), NotReloaded> {
-        if let Some(sink) = open(plan, self.output)? {
-            self.come.push(start_sink(plan, sink, self.sinks)?);
+    /// Opens one. What left a moment ago may still hold the file.
+    fn sink(&mut self, plan: &SinkPlan) -> Result<Option<Box<dyn Sink>>, SetupError> {
+        if let Some(path) = path(plan).filter(|_| plan.kind == Ok(SinkKind::File)) {
+            let missing = [Some(path), path.parent()].into_iter().flatten().filter(|path| !path.exists());
+            self.made.extend(missing.map(Path::to_owned));
         }
-        Ok(())
+        match open(plan, self.output) {
+            Err(_) if self.sinks.await_leaving(PATIENCE) => open(plan, self.output),
+            opened => opened,
+        }
     }
 
-    fn replace(&mut self, old: SinkPlan, new: &SinkPlan) -> Result<(), NotReloaded> {
-        let replaced = self.swap(&old, new);
-        replaced.map_err(|why| NotReloaded::failed(format!("sink {}: could not open it anew: {why}", new.name)))?;
-        self.replaced.push(old);
-        Ok(())
-    }
-
-    fn swap(&self, from: &SinkPlan, to: &SinkPlan) -> Result<(), String> {
+    fn hold(&self, old: &SinkPlan) -> Result<Held, String> {
         let queue = self.sinks.with(|running| {
-            let worker = running.iter().find(|worker| *worker.name == *from.name);
-            worker.map(|worker| std::sync::Arc::clone(&worker.queue))
+            let worker = running.iter().find(|worker| *worker.name == *old.name);
+            worker.map(|worker| Arc::clone(&worker.queue))
         });
         let Some(queue) = queue else { return Err("it is not there".into()) };
-        replace(&queue, self.opener(to)?, self.opener(from)?, PATIENCE)?;
-        self.sinks.with(|running| {
-            running.iter_mut().filter(|worker| *worker.name == *to.name).for_each(|worker| worker.kind = to.word());
-        });
-        Ok(())
+        hold(&queue, self.opener(old)?, PATIENCE)
     }
 
+    /// Opens it in the thread that will write to it.
     fn opener(&self, plan: &SinkPlan) -> Result<Opener, String> {
         let output = self.output.map(File::try_clone).transpose().map_err(|cause| cause.to_string())?;
         let plan = plan.clone();
         Ok(Box::new(move || match open(&plan, output.as_ref()) {
             Ok(Some(sink)) => Ok(sink),
             Ok(None) => Err("standard output is the program's own".into()),
-            // Its name is said by whoever asked.
+            // Its name is said with it.
             Err(SetupError::Sink { cause, .. }) => Err(cause),
             Err(error) => Err(chain(&error).into()),
         }))
@@ -99,20 +132,52 @@ impl<'a> Outlets<'a> {
 
     /// Now they are what runs.
     pub(super) fn keep(mut self) {
-        self.replaced.clear();
+        for (held, Another { old, new }, sink) in self.held.drain(..) {
+            let (name, sink): (Arc<str>, _) =
+                (new.name.as_str().into(), sink.expect("all were opened, or none is kept"));
+            self.sinks.with(|running| {
+                let worker = running.iter_mut().find(|worker| *worker.name == *old.name);
+                worker.into_iter().for_each(|worker| (worker.name, worker.kind) = (Arc::clone(&name), new.word()));
+            });
+            held.go_on(name, sink);
+        }
         let gone: Vec<&str> = self.gone.iter().map(String::as_str).collect();
         self.sinks.change(&gone, std::mem::take(&mut self.come));
+        self.made.clear();
+    }
+}
+
+fn path(sink: &SinkPlan) -> Option<&Path> {
+    match sink.settings.value("path") {
+        Some(OptionValue::Text(path)) => Some(Path::new(path)),
+        _ => None,
+    }
+}
+
+/// Whether two sinks write to the same.
+fn is_same(old: &SinkPlan, new: &SinkPlan) -> bool {
+    match (&old.kind, &new.kind) {
+        (Ok(SinkKind::Stdout(_)), Ok(SinkKind::Stdout(_))) => true,
+        (Ok(SinkKind::File), Ok(SinkKind::File)) => path(old) == path(new),
+        _ => false,
     }
 }
 
 impl Drop for Outlets<'_> {
     fn drop(&mut self) {
-        for worker in &self.come {
+        for worker in self.come.drain(..) {
             worker.queue.close();
+            // It may hold what another is to go on with.
+            worker.wait(PATIENCE);
         }
-        for old in &self.replaced {
-            if let Err(why) = self.swap(old, old) {
-                tracing::error!(sink = old.name, "could not open it again as it was: {why}");
+        // First all that was opened, as it may be what another goes on with.
+        self.held.iter_mut().for_each(|(.., sink)| drop(sink.take()));
+        for path in &self.made {
+            // Nothing was written to it; a folder goes where nothing else is in it by now.
+            let is_empty = path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
+            let gone = if is_empty { fs::remove_file(path) } else { fs::remove_dir(path) };
+            if let Err(cause) = gone {
+                tracing::debug!(path = %path.display(), %cause, "could not take away what was made for a sink");
             }
         }
     }

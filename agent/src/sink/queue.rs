@@ -92,7 +92,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Asks the worker to write to something else, before it writes what waits. One that was asked for before and not
+    /// Asks the worker to let go of what it writes to for something else, before it writes what waits. One that was asked for before and not
     /// taken up is dropped, and whoever waits for it hears that.
     pub fn replace(&self, replacement: Replacement) {
         self.lock().replacement = Some(replacement);

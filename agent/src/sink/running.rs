@@ -3,6 +3,7 @@
 //! A snapshot goes to all that are in the list at one moment, so that a change is seen by whole snapshots.
 
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -10,6 +11,9 @@ use tokio::sync::Notify;
 use super::worker::Worker;
 use crate::schedule::far::lock;
 use crate::snapshot::Snapshot;
+
+/// Between two looks whether a sink has ended that is to: it has a file to finish, which takes milliseconds of a disk.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The list; a clone is the same one.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +79,24 @@ impl Sinks {
         leaving.extend(left);
         drop(leaving);
         self.tell_if_closed();
+    }
+
+    /// Waits until those that are to end have, `patience` at most; tells whether there were any.
+    pub fn await_leaving(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut were_any = false;
+        loop {
+            let mut leaving = lock(&self.0.leaving);
+            leaving.retain(|worker| !worker.has_ended());
+            let is_over = leaving.is_empty() || Instant::now() >= until;
+            were_any |= !leaving.is_empty();
+            drop(leaving);
+            if is_over {
+                return were_any;
+            }
+            // The end of the agent wants the list as well.
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Nothing more comes.

@@ -29,13 +29,24 @@ pub type OnClosed = Box<dyn FnOnce() + Send>;
 /// Opens a sink, in the thread that will write to it.
 pub type Opener = Box<dyn FnOnce() -> Result<Box<dyn Sink>, Box<dyn Error + Send + Sync>> + Send>;
 
-/// What a worker is to write to instead. The old sink is finished first: both may be of one file, which has one writer.
+/// That a worker is to let go of what it writes to, and to wait for what comes instead: both may be of one file, which has one writer.
 pub struct Replacement {
-    /// The new one.
-    pub open: Opener,
-    /// The old one, where the new one cannot be opened.
-    pub back: Opener,
-    done: SyncSender<Result<(), String>>,
+    /// What it wrote to, where nothing else comes.
+    back: Opener,
+    let_go: SyncSender<()>,
+    next: Receiver<(Arc<str>, Box<dyn Sink>)>,
+}
+
+/// A worker that waits for what it is to write to; its queue takes in what comes meanwhile. Dropped, it goes on with what it wrote to
+/// before.
+pub struct Held(SyncSender<(Arc<str>, Box<dyn Sink>)>);
+
+impl Held {
+    /// It goes on with this, under this name.
+    pub fn go_on(self, name: Arc<str>, sink: Box<dyn Sink>) {
+        // One that has ended meanwhile writes nothing more in any case.
+        let _ = self.0.try_send((name, sink));
+    }
 }
 
 impl std::fmt::Debug for Replacement {
@@ -71,23 +82,23 @@ impl Worker {
     }
 }
 
-/// Has the worker of this queue write to what `open` gives, and waits for that, `patience` at most. Where that cannot be opened,
-/// it goes on with what `back` gives.
+/// Has the worker of this queue finish what it writes to and wait for something else. `back` opens again what it wrote to.
 ///
 /// # Errors
-/// It could not be opened, or the worker is busy with a write that takes longer: then nothing has changed.
-pub fn replace(queue: &Queue, open: Opener, back: Opener, patience: Duration) -> Result<(), String> {
-    let (done, replaced) = sync_channel(1);
-    queue.replace(Replacement { open, back, done });
-    match replaced.recv_timeout(patience) {
-        Ok(replaced) => replaced,
+/// It has ended, or is busy with a write that takes longer than `patience`: then nothing has changed.
+pub fn hold(queue: &Queue, back: Opener, patience: Duration) -> Result<Held, String> {
+    let ((let_go, has_let_go), (give, next)) = (sync_channel(1), sync_channel(1));
+    queue.replace(Replacement { back, let_go, next });
+    match has_let_go.recv_timeout(patience) {
+        Ok(()) => Ok(Held(give)),
         Err(RecvTimeoutError::Timeout) if queue.take_back() => {
             Err(format!("it has been busy with a write for {patience:.0?}, and was left as it is"))
         }
-        // It is at it: an open that hangs is given as long again.
-        Err(RecvTimeoutError::Timeout) => replaced
-            .recv_timeout(patience)
-            .unwrap_or_else(|_| Err(format!("opening it has taken longer than {:.0?}", 2 * patience))),
+        // It is at it: a file that takes long to be finished is given as long again.
+        Err(RecvTimeoutError::Timeout) => match has_let_go.recv_timeout(patience) {
+            Ok(()) => Ok(Held(give)),
+            Err(_) => Err(format!("finishing what it wrote to has taken longer than {:.0?}", 2 * patience)),
+        },
         Err(RecvTimeoutError::Disconnected) => Err("it has ended".into()),
     }
 }
@@ -102,28 +113,34 @@ impl Sink for Lost {
 }
 
 impl Replacement {
-    fn carry_out(self, sink: &mut Box<dyn Sink>) {
+    fn carry_out(self, name: &mut Arc<str>, sink: &mut Box<dyn Sink>) {
         sink.finish();
-        // Nothing is written to it any more: what it holds, a lock, must be free for the one that follows.
+        // What it holds, a lock, must be free for the one that follows.
         *sink = Box::new(Lost("it is being replaced".into()));
-        let opened = (self.open)().map(|new| *sink = new).map_err(|cause| crate::assemble::chain(&*cause));
-        if opened.is_err() {
-            *sink = (self.back)().unwrap_or_else(|cause| Box::new(Lost(crate::assemble::chain(&*cause))));
+        // Nobody may be waiting any more: then nothing comes.
+        let _ = self.let_go.try_send(());
+        match self.next.recv() {
+            Ok((called, next)) => (*name, *sink) = (called, next),
+            Err(_) => {
+                *sink = (self.back)().unwrap_or_else(|cause| {
+                    let why = crate::assemble::chain(&*cause);
+                    tracing::error!(sink = &**name, "could not open it again as it was: {why}");
+                    Box::new(Lost(why))
+                });
+            }
         }
-        // Nobody may be waiting any more.
-        let _ = self.done.try_send(opened);
     }
 }
 
-fn work(name: &str, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed, end: &SyncSender<()>) {
-    let mut failing = false;
+fn work(name: &Arc<str>, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed, end: &SyncSender<()>) {
+    let (mut name, mut failing) = (Arc::clone(name), false);
     loop {
         match queue.next() {
             Next::Snapshot(snapshot, gap) => match sink.accept(&snapshot, gap) {
                 Ok(()) => {
                     queue.wrote();
                     if std::mem::take(&mut failing) {
-                        tracing::info!(sink = name, lost = queue.standing().lost, "writes again");
+                        tracing::info!(sink = &*name, lost = queue.standing().lost, "writes again");
                     }
                 }
                 Err(SinkError::Closed) => {
@@ -135,14 +152,14 @@ fn work(name: &str, queue: &Queue, mut sink: Box<dyn Sink>, on_closed: OnClosed,
                     queue.lost(gap, cause.to_string());
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
-                            sink = name,
+                            sink = &*name,
                             "could not write a snapshot: {cause}; it is lost, and so are those that follow until this is said to be over"
                         );
                     }
                 }
             },
             Next::Reopen => sink.reopen(),
-            Next::Replace(replacement) => replacement.carry_out(&mut sink),
+            Next::Replace(replacement) => replacement.carry_out(&mut name, &mut sink),
             Next::Closed => break,
         }
     }
@@ -183,7 +200,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[test]
-    fn replaced_sink_loses_nothing_and_one_that_cannot_be_opened_changes_nothing() {
+    fn replaced_sink_loses_nothing_and_one_for_which_nothing_comes_goes_on_as_it_was() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let named = |name| {
             let written = Arc::clone(&written);
@@ -192,23 +209,28 @@ mod tests {
         let sink = named("a")().unwrap();
         let worker = Worker::start("s".into(), "file", sink, Box::new(|| ())).unwrap();
         worker.queue.push(snapshot(0));
-        assert_eq!(replace(&worker.queue, named("b"), named("a"), PATIENCE), Ok(()));
+        let held = hold(&worker.queue, named("a"), PATIENCE).unwrap();
+        // What comes meanwhile waits, and is the new one's.
         worker.queue.push(snapshot(1));
-        let refused = Box::new(|| Err("no such folder".into()));
-        assert_eq!(replace(&worker.queue, refused, named("b again"), PATIENCE), Err("no such folder".into()));
+        held.go_on("t".into(), named("b")().unwrap());
+        while worker.queue.standing().written < 2 {
+            thread::yield_now();
+        }
+        drop(hold(&worker.queue, named("b again"), PATIENCE).unwrap());
         worker.queue.push(snapshot(2));
         worker.queue.close();
         assert!(worker.wait(PATIENCE));
         let written = written.lock().unwrap();
         assert_eq!(written.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!((written[2].0, worker.queue.standing().lost), ("b again", 0));
+        let by: Vec<_> = written.iter().map(|(by, _)| *by).collect();
+        assert_eq!((&by[1..], worker.queue.standing().lost), (&["b", "b again"][..], 0));
     }
 
     #[test]
     fn sink_that_is_busy_is_left_as_it_is() {
         let queue = Queue::default();
-        let never = || Box::new(|| Err("it was opened".into())) as Opener;
-        let busy = replace(&queue, never(), never(), Duration::from_millis(1)).unwrap_err();
+        let never = Box::new(|| Err("it was opened".into()));
+        let busy = hold(&queue, never, Duration::from_millis(1)).map(drop).unwrap_err();
         assert!(busy.contains("busy"), "{busy}");
         queue.close();
         assert!(matches!(queue.next(), crate::sink::queue::Next::Closed));
