@@ -27,6 +27,9 @@ use crate::setup::SetupError;
 /// How long a library may take to be loaded. On a quiet machine one takes 1 ms, and its process 4.
 const LOAD_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a collector that is looked at may take at most, whatever its timeout: who reloads waits for it, for 60 s in all.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is being recruited with.
 pub(crate) struct Recruiting<'a> {
     setup: &'a Setup,
@@ -141,7 +144,8 @@ impl<'a> Recruiting<'a> {
             Err(why) => return Some(Err(why)),
         };
         let start = self.start(collector, plugin, policy)(copy);
-        Some(Ok(probe(&start, &Setup::schema(collector), collector.timeout + LOAD_PATIENCE)))
+        let patience = (collector.timeout + LOAD_PATIENCE).min(LOOK_PATIENCE);
+        Some(Ok(probe(&start, &Setup::schema(collector), patience)))
     }
 
     fn library(&mut self, path: &Path) -> Result<Arc<Library>, String> {
