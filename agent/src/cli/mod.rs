@@ -5,7 +5,6 @@ mod ask;
 mod asks;
 mod check;
 mod config;
-mod lock;
 mod once;
 mod plugins;
 mod release;

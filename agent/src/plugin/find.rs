@@ -22,7 +22,7 @@ use super::trust::{Authority, Doubt, Ground};
 /// Most libraries in one folder: four times as many plugins as were ever loaded at once, and twice `/usr/lib` of a desktop, named by mistake.
 const LIBRARIES_MAX: usize = 4096;
 /// A library so named is meant to be a plugin.
-pub(super) const PREFIX: &str = "libperfwatch_";
+const PREFIX: &str = "libperfwatch_";
 
 /// A folder to look into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +121,11 @@ impl Found {
                 self.plugins.push(Arc::clone(known));
             }
         }
+    }
+
+    /// What is wrong with this file, if it is there and no plugin can be had of it.
+    pub(crate) fn fault(&self, path: &Path) -> Option<&Fault> {
+        self.faults.iter().chain(&self.passed_over).find(|fault| fault.path == path)
     }
 
     fn take(&mut self, known: Result<(Vec<Doubt>, Known), Fault>, should_be_ours: bool) {

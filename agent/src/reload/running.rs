@@ -1,6 +1,6 @@
 //! What runs, as a reload sees it: by which plan, at which places, of which libraries. Held by whoever reloads, one at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,15 +15,17 @@ use super::outlets::Outlets;
 use super::prepare::{Beside, Prepared};
 use super::{Ask, Facts, NotReloaded, Reloaded};
 use crate::agent::Nursery;
+use crate::assemble::chain;
 use crate::cli::code;
-use crate::config::plan::CollectorPlan;
+use crate::config::agent::Collect;
+use crate::config::plan::{CollectorPlan, Isolation};
 use crate::libraries::Libraries;
 use crate::plugin::known::Known;
 use crate::record::Slots;
 use crate::schedule::call::Caller;
 use crate::schedule::change::{Change, Changes};
 use crate::schedule::grid::Grid;
-use crate::schedule::ledger::Ledger;
+use crate::schedule::ledger::{Ledger, Place};
 use crate::setup::{Member, Reread, Setup, SetupError};
 use crate::sink::Sinks;
 use crate::snapshot::aggregate::brief;
@@ -61,8 +63,8 @@ pub(crate) struct Memory {
     vacant: Vec<usize>,
     /// The next place that never was in use; 0 before the first reload.
     places: usize,
-    /// The replacement of each collector that did not do last.
-    refused: HashMap<String, String>,
+    /// Replacements that did not do.
+    refused: HashSet<String>,
     /// What was told of configuration and plugins, so that it is not told again for as long as it is so.
     remarks: HashSet<String>,
     /// Why nothing was taken up the last time.
@@ -97,8 +99,8 @@ impl Running {
         is_news
     }
 
-    /// Reads all anew and says what would change; and what is wrong with files of `conf.d`, which stay as they were.
-    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff, Vec<String>), NotReloaded> {
+    /// Reads all anew and says what would change.
+    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff), NotReloaded> {
         let nothing = HashSet::new();
         let (reread, unfinished) = match ask {
             Ask::All => (Reread::All, &nothing),
@@ -106,30 +108,22 @@ impl Running {
             Ask::Released(_) => (Reread::Nothing, &nothing),
         };
         let mut setup = self.setup.again(reread, unfinished)?;
-        let mut faults = setup.faulty("is at fault");
-        match ask {
-            Ask::All if !faults.is_empty() => return Err(NotReloaded::at_fault(&faults)),
-            Ask::All => {}
-            Ask::Seen(_) | Ask::Released(_) => {
-                // What was left out all along is nothing new.
-                let before = self.setup.faulty("is at fault");
-                faults.retain(|fault| !before.contains(fault));
-                let left_out = |setup: &Setup| -> HashSet<PathBuf> {
-                    setup.config.left_out().iter().map(|left_out| PathBuf::from(&left_out.path)).collect()
-                };
-                let (now, before) = (left_out(&setup), left_out(&self.setup));
-                // What they said holds, and keeps nothing else from being taken up.
-                let held: HashSet<PathBuf> = now.difference(&before).chain(unfinished).cloned().collect();
-                if held.len() > unfinished.len() {
-                    setup = self.setup.again(reread, &held)?;
-                }
-            }
+        let refused = setup.faulty("is at fault");
+        if !refused.is_empty() {
+            return Err(NotReloaded { code: code::CONFIG, text: refused.join("\n") });
         }
         if matches!(ask, Ask::All) {
             setup.can_run()?;
+            let damaged: Vec<_> = self.members.iter().filter_map(|member| damaged(member, &setup)).collect();
+            if !damaged.is_empty() {
+                return Err(SetupError::Unavailable(damaged).into());
+            }
         } else if let Some((collector, why)) = setup.plan.missed().next() {
             let why = format!("collector {} is required: {why}", collector.name);
             return Err(SetupError::Unavailable(vec![why]).into());
+        }
+        if self.output.is_some() && setup.plan.sinks.iter().all(|sink| sink.kind.is_err()) {
+            return Err(SetupError::NoSink.into());
         }
         setup.plan.agent.keep_until_next_start(&self.setup.plan.agent);
         let old = Side {
@@ -145,7 +139,7 @@ impl Running {
                 }
             }
         }
-        Ok((setup, diff, faults))
+        Ok((setup, diff))
     }
 
     /// How the library of a collector that runs has changed.
@@ -159,18 +153,7 @@ impl Running {
 
     /// Takes up what has changed.
     pub(super) fn take(&mut self, ask: &Ask) -> Result<Reloaded, NotReloaded> {
-        let done = self.look(ask).and_then(|(setup, diff, faults)| {
-            let told = self.memory.told.clone();
-            let made = self.make(ask, setup, diff)?;
-            if faults.is_empty() {
-                return Ok(made);
-            }
-            self.memory.told = told;
-            if !made.text.is_empty() {
-                tracing::info!("taken up: {}", made.text.trim_end());
-            }
-            Err(NotReloaded::at_fault(&faults))
-        });
+        let done = self.look(ask).and_then(|(setup, diff)| self.make(ask, setup, diff));
         if let (Ask::All, Err(refused)) = (ask, &done) {
             let cause = Some(format!("refused: {}", brief(refused.text.lines().next().unwrap_or_default())));
             let event = Event { cause, ..Event::new(EventKind::Reload) };
@@ -203,14 +186,15 @@ impl Running {
         if identity != self.host || setup.plan.agent.labels != self.setup.plan.agent.labels {
             change.labels = Some((identity.clone(), setup.plan.agent.labels.clone()));
         }
-        for (kept, why) in kept.iter().filter_map(|kept| Some((kept, kept.why.as_ref()?))) {
+        for kept in &kept {
             tracing::error!(
                 collector = kept.name,
-                "goes on as it was: what was to replace it was started beside it and failed: {why}"
+                "goes on as it was: what was to replace it was started beside it: {}",
+                kept.why
             );
             change.events.push(Event {
                 collector: Some(kept.name.as_str().into()),
-                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(why))),
+                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(&kept.why))),
                 ..Event::new(EventKind::Reload)
             });
         }
@@ -237,8 +221,7 @@ impl Running {
         outlets.keep();
         // From here on this is what runs.
         self.memory.places = places;
-        self.memory.refused.retain(|name, _| members.iter().any(|member| member.plan.name == *name));
-        self.memory.refused.extend(kept.iter().map(|kept| (kept.name.clone(), kept.candidate.clone())));
+        self.memory.refused.extend(kept.iter().map(|kept| kept.candidate.clone()));
         let stays: HashSet<&str> = kept.iter().map(|kept| &*kept.name).collect();
         let told = Diff {
             collectors: diff.collectors.into_iter().filter(|(name, _)| !stays.contains(&**name)).collect(),
@@ -313,17 +296,24 @@ impl Running {
         let plugins: HashSet<_> =
             held.iter().filter_map(|member| Some(&member.plan.plugin.as_ref().ok()?.path)).collect();
         let is_of = |member: &&Member| member.plan.plugin.as_ref().is_ok_and(|plugin| plugins.contains(&plugin.path));
-        let collectors = self.members.iter().filter(is_of).map(|member| member.plan.name.clone()).collect();
-        let quarantined: Vec<String> = held
-            .iter()
-            .filter(|member| {
-                self.ledger.with(|books| books.collectors.get(member.place).is_some_and(|entry| entry.quarantined))
+        let stands = |member: &Member| {
+            self.ledger.with(|books| {
+                let entry = books.collectors.get(member.place);
+                entry.map_or((false, false), |entry| (entry.quarantined, entry.place == Place::Child))
             })
-            .map(|member| format!("released: {}, quarantined\n", member.plan.name))
-            .collect();
+        };
+        let quarantined: Vec<String> =
+            held.iter().filter(|member| stands(member).0).map(|member| member.plan.name.clone()).collect();
+        let told: String = quarantined.iter().map(|name| format!("released: {name}, quarantined\n")).collect();
+        // Of the same plugin, whoever is called where the record says and the configuration does not.
+        let is_held = |member: &&Member| member.plan.isolation != Isolation::Process && stands(member).1;
+        let by_the_record = self.members.iter().filter(is_of).filter(is_held).map(|member| member.plan.name.clone());
         match super::release(&self.setup, name) {
-            Ok(text) => Ok((text + &quarantined.concat(), collectors)),
-            Err(_) if !quarantined.is_empty() => Ok((quarantined.concat(), collectors)),
+            Ok(text) => {
+                let both: BTreeSet<String> = by_the_record.chain(quarantined).collect();
+                Ok((text + &told, both.into_iter().collect()))
+            }
+            Err(_) if !quarantined.is_empty() => Ok((told, quarantined)),
             Err(refused) => {
                 let code = if refused.is_not_permitted() { code::NOT_PERMITTED } else { code::FAILED };
                 Err(NotReloaded { code, text: refused.to_string() })
@@ -335,6 +325,21 @@ impl Running {
     pub(super) fn watched(&self) -> Vec<(PathBuf, &'static str)> {
         self.setup.watched()
     }
+}
+
+/// What is wrong with the file that lies where the library of a collector that is to go on was: one that is gone is the operator's
+/// word, one that is cut or anybody's is a mistake.
+fn damaged(member: &Member, setup: &Setup) -> Option<String> {
+    member.library.as_ref()?;
+    let path = &member.plan.plugin.as_ref().ok()?.path;
+    let name = &member.plan.name;
+    match setup.plan.collectors.iter().find(|plan| plan.name == *name) {
+        Some(plan) if plan.plugin.is_ok() => return None,
+        None if setup.plan.agent.collect == Collect::Named => return None,
+        _ => {}
+    }
+    let fault = setup.found.fault(path)?;
+    Some(format!("collector {name}: {}; its library goes on as it was, until it is mended or gone", chain(fault)))
 }
 
 fn is_something(change: &Change) -> bool {
