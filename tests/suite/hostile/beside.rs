@@ -292,7 +292,7 @@ pub fn processes() -> impl Iterator<Item = Process> {
 }
 
 /// How long threads had to wait that wanted to run.
-struct Starved {
+pub struct Starved {
     agent: u32,
     waits: HashMap<String, u64>,
     lateness: Arc<AtomicU64>,
@@ -302,7 +302,7 @@ struct Starved {
 const NAP: Duration = Duration::from_millis(10);
 
 impl Starved {
-    fn new(agent: u32) -> Starved {
+    pub fn new(agent: u32) -> Starved {
         let lateness = Arc::new(AtomicU64::new(0));
         let theirs = Arc::downgrade(&lateness);
         thread::spawn(move || {
@@ -318,7 +318,7 @@ impl Starved {
     }
 
     /// The longest wait since this was asked last.
-    fn since_last(&mut self) -> Duration {
+    pub fn since_last(&mut self) -> Duration {
         let mut most = Duration::from_millis(self.lateness.swap(0, Ordering::Relaxed));
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.agent)) else { return most };
         for task in tasks.flatten().map(|task| task.path()) {

@@ -2,7 +2,7 @@
 
 mod agent;
 mod auto;
-mod beside;
+pub mod beside;
 mod budgets;
 mod child;
 mod lies;
