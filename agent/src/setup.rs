@@ -161,7 +161,7 @@ impl Before {
     }
 }
 
-/// What of a configuration is read again. The plugins always are.
+/// What of a configuration is read again. The plugins are, but for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reread {
     /// All of it.
@@ -242,7 +242,12 @@ impl Setup {
         let unfinished = unfinished.iter().map(known).collect();
         let faulty = if reread == Reread::All { Vec::new() } else { self.plugins().cloned().collect() };
         // A library that appears is nobody's business where files of the config alone are watched.
-        let is_fixed = reread == Reread::DropIns && self.plan.agent.watch == Watch::ConfD;
+        let is_fixed = match reread {
+            Reread::All => false,
+            Reread::DropIns => self.plan.agent.watch == Watch::ConfD,
+            // Who asks for one collector has not asked for what else has changed.
+            Reread::Nothing => true,
+        };
         let found = is_fixed.then(|| self.found.plugins.clone());
         Setup::of(config, self.from.clone(), &Before { unfinished, faulty, found })
     }

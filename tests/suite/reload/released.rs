@@ -100,3 +100,33 @@ fn collector_that_auto_has_moved_out_of_the_agent_may_move_in_again() {
     live.assert_untouched(&STEADY);
     live.end();
 }
+
+#[test]
+fn release_takes_up_nothing_of_what_else_has_changed() {
+    let scene = Scene::new();
+    let library = scene.site.bundled("memory");
+    scene.site.write("crash", "count=1\nabort=now");
+    let crash = scene.table("crash", "crash", "isolation = \"process\"\ninterval = \"50ms\"");
+    scene.configure("", &crash);
+    let text = std::fs::read_to_string(scene.site.path("perfwatch.toml")).unwrap();
+    scene.site.config(&text.replace("collect = \"named\"", "collect = \"all\""));
+    let mut live = scene.start();
+    live.event(0, "quarantined", "crash");
+    // By a reload it would go, and another come.
+    std::fs::remove_file(library).unwrap();
+    scene.site.bundled("cpu");
+    scene.site.write("crash", counting());
+    let before = live.now();
+    let released = scene.site.output(["plugins", "release", "crash"]);
+    assert_eq!(released.code(), 0, "{released}");
+    live.find("it is back", before, |snapshot| snapshot["crash"]["count"] == 3);
+    let before = live.now();
+    live.find("memory goes on", before, |snapshot| snapshot["memory"]["_status"] == "ok");
+    assert!(live.told.iter().all(|snapshot| snapshot.get("cpu").is_none()));
+    let told = live.reload();
+    assert!(told.contains("+ collector cpu: ") && told.contains("- collector memory\n"), "{told}");
+    let (place, _) = live.event(0, "start", "cpu");
+    live.more(20);
+    assert!(live.told[place..].iter().all(|snapshot| snapshot.get("memory").is_none()));
+    live.end();
+}
