@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,13 +25,14 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 const DESCRIPTORS: usize = 8;
 
 pub(super) fn run(invocation: &Invocation) -> u8 {
+    let looked = SystemTime::now();
     let (setup, log) = match invocation.begin(Setup::read_or_last_good) {
         Ok(begun) => begun,
         Err(code) => return code,
     };
     let level = invocation.log_level;
     let code = match start(setup) {
-        Ok(begun) => serve(begun, &log, level),
+        Ok(begun) => serve(begun, &log, level, looked),
         Err(error) => super::refuse(&error),
     };
     log.flush();
@@ -74,7 +75,7 @@ fn start(setup: Setup) -> Result<Begun, SetupError> {
     Ok(Begun { runtime, signals, _file_size, agent, operator, control })
 }
 
-fn serve(begun: Begun, log: &Log, level: Option<Level>) -> u8 {
+fn serve(begun: Begun, log: &Log, level: Option<Level>, looked: SystemTime) -> u8 {
     let Begun { runtime, mut signals, agent, operator, control, .. } = begun;
     let notify = Notify::from_env().map(Arc::new);
     // What the command line says holds whatever the configuration does.
@@ -82,7 +83,7 @@ fn serve(begun: Begun, log: &Log, level: Option<Level>) -> u8 {
     let set = level.is_none().then(|| Box::new(move |level: Level| follows.set_level(level.into())) as Box<_>);
     operator.tells(set, notify.clone());
     let inside = runtime.enter();
-    let mut attendance = Attendance::new(&agent, operator, notify.clone());
+    let mut attendance = Attendance::new(&agent, operator, notify.clone(), looked);
     attendance.listen(control.as_deref());
     drop(inside);
     let ended_by = runtime.block_on(attendance.attend(&agent, &mut signals));

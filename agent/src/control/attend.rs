@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
@@ -54,6 +54,8 @@ pub struct Attendance {
     watchdog: Option<Watchdog>,
     told: String,
     tell_at: Instant,
+    /// When configuration and plugins were read, where nobody has looked since.
+    looked: Option<SystemTime>,
 }
 
 /// What is to be done next.
@@ -73,15 +75,15 @@ struct Watchdog {
 }
 
 impl Attendance {
-    /// Begins to be there for this agent. What cannot be had is said, and the agent does without.
-    pub fn new(agent: &Agent, operator: Operator, notify: Option<Arc<Notify>>) -> Attendance {
+    /// Begins to be there for this agent, whose configuration and plugins were read after `looked`. What cannot be had is said, and the agent does without.
+    pub fn new(agent: &Agent, operator: Operator, notify: Option<Arc<Notify>>, looked: SystemTime) -> Attendance {
         let now = Instant::now();
         let every = notify.as_ref().and_then(|_| watchdog_period()).map(|period| period / 2);
         let watchdog = every.map(|every| Watchdog { every, next: now, looks: None, is_well: true });
         let changes = agent.changes();
-        let (watch, wanted, at_work, told) = (None, Wanted::default(), None, String::new());
+        let (watch, wanted, at_work, told, looked) = (None, Wanted::default(), None, String::new(), Some(looked));
         let mut attendance =
-            Attendance { operator, changes, notify, watch, wanted, at_work, watchdog, told, tell_at: now };
+            Attendance { operator, changes, notify, watch, wanted, at_work, watchdog, told, tell_at: now, looked };
         attendance.watch();
         attendance
     }
@@ -148,7 +150,7 @@ impl Attendance {
         match &mut self.watch {
             _ if targets.is_empty() => self.watch = None,
             Some(watch) => watch.retarget(targets),
-            watch => match Watch::new(targets) {
+            watch => match Watch::new(targets, self.looked.take()) {
                 Ok(new) => *watch = Some(new),
                 Err(cause) => {
                     tracing::error!(

@@ -26,7 +26,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::inotify::Reader;
 use rustix::io::Errno;
@@ -44,6 +44,8 @@ const QUIET: Duration = Duration::from_millis(500);
 const MOST: Duration = Duration::from_secs(5);
 /// Twenty looks a second are what the worst storm costs.
 const REST: Duration = Duration::from_millis(50);
+/// What was changed so shortly before a look may have been changed after it: times of files have steps, of 2 s on some file systems.
+const NEAR: Duration = Duration::from_secs(2);
 /// After no watch could be made for want of descriptors, threads or instances.
 const RETRY: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 10;
@@ -76,6 +78,8 @@ pub struct Watch {
     retries_at: Option<Instant>,
     /// That something cannot be watched was said.
     is_said: bool,
+    /// When somebody looked last before anything was watched.
+    looked: Option<SystemTime>,
 }
 
 /// A change that is not told yet.
@@ -102,11 +106,11 @@ enum Woken {
 }
 
 impl Watch {
-    /// Begins. The first change comes at once, as what was looked at before may be different by now.
+    /// Begins. What was changed since somebody looked, at `looked`, is told at once; where nobody says when, it may have been.
     ///
     /// # Errors
     /// The kernel has no inotify instance left for this user, or descriptors have run out.
-    pub fn new(targets: Vec<Target>) -> io::Result<Watch> {
+    pub fn new(targets: Vec<Target>, looked: Option<SystemTime>) -> io::Result<Watch> {
         let mut watch = Watch {
             targets,
             inotify: listened_to(arm::instance()?)?,
@@ -119,8 +123,11 @@ impl Watch {
             rests_until: None,
             retries_at: None,
             is_said: false,
+            looked,
         };
-        watch.touch(true);
+        if looked.is_none() {
+            watch.touch(true);
+        }
         Ok(watch)
     }
 
@@ -236,8 +243,9 @@ impl Watch {
 
     /// The new watches are there: the old ones are emptied and let go. Tells whether there are whole files that are new.
     fn take_over(&mut self, armed: io::Result<Armed>) -> bool {
-        let made = armed.and_then(|armed| Ok((listened_to(armed.inotify)?, armed.watched, armed.whole, armed.fault)));
-        let (inotify, watched, whole, fault) = match made {
+        let made = armed
+            .and_then(|armed| Ok((listened_to(armed.inotify)?, armed.watched, armed.whole, armed.fault, armed.newest)));
+        let (inotify, watched, whole, fault, newest) = match made {
             Ok(made) => made,
             Err(cause) => {
                 self.say(&format!("could not watch for changes, will try again: {cause}"));
@@ -246,6 +254,11 @@ impl Watch {
             }
         };
         let has_new = self.writing.are_whole(&whole);
+        if let (Some(looked), Some(newest)) = (self.looked.take(), newest)
+            && newest + NEAR >= looked
+        {
+            self.touch(true);
+        }
         let old = std::mem::replace(&mut self.inotify, inotify).into_inner();
         let mut heard = Heard::default();
         // To its end, which is that there is no more. What it tells of structure, the new ones have found or will tell themselves.

@@ -14,7 +14,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -53,6 +55,8 @@ pub(super) struct Armed {
     pub(super) watched: Watched,
     /// Of the files that were being written, those that are whole, or gone.
     pub(super) whole: Vec<PathBuf>,
+    /// When anything of all this was changed last.
+    pub(super) newest: Option<SystemTime>,
     /// What could not be watched, why, and what to do.
     pub(super) fault: Option<String>,
 }
@@ -72,13 +76,14 @@ pub(super) fn instance() -> io::Result<OwnedFd> {
 
 /// Watches the targets, and looks which of the files that are being written are whole.
 pub(super) fn arm(targets: &[Target], writing: Vec<(PathBuf, Stage)>) -> io::Result<Armed> {
-    let mut arming = Arming { inotify: instance()?, watched: Watched::new(), fault: None, linked_files: 0 };
+    let mut arming =
+        Arming { inotify: instance()?, watched: Watched::new(), fault: None, linked_files: 0, newest: None };
     for (index, target) in targets.iter().enumerate() {
         arming.target(index, target)?;
     }
     let whole = writing.into_iter().filter(|(path, stage)| is_whole(path, *stage)).map(|(path, _)| path).collect();
-    let Arming { inotify, watched, fault, .. } = arming;
-    Ok(Armed { inotify, watched, whole, fault })
+    let Arming { inotify, watched, fault, newest, .. } = arming;
+    Ok(Armed { inotify, watched, whole, newest, fault })
 }
 
 /// Whether nobody writes it, as far as a look can tell: it is a link, new and not empty, or gone.
@@ -94,20 +99,33 @@ struct Arming {
     watched: Watched,
     fault: Option<String>,
     linked_files: usize,
+    newest: Option<SystemTime>,
 }
 
 impl Arming {
+    /// Takes down when a file or a folder was changed, by whatever way of changing it.
+    fn note(&mut self, path: &Path) {
+        let Ok(file) = fs::symlink_metadata(path) else { return };
+        let at = Duration::new(file.ctime().unsigned_abs(), file.ctime_nsec().try_into().unwrap_or(0));
+        self.newest = self.newest.max(Some(UNIX_EPOCH + at));
+    }
+
     fn target(&mut self, index: usize, target: &Target) -> io::Result<()> {
         let Some(folder) = self.walk("/".into(), &std::path::absolute(&target.folder)?) else { return Ok(()) };
         // A file in its place is watched as a part of the path.
         let Ok(number) = self.watch(&folder, FILES) else { return Ok(()) };
         self.watched.entry(number).or_default().folder_of.push(index);
+        self.note(&folder);
         // Whoever reads it next tells what is wrong with it.
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
         for entry in entries.flatten() {
             let name = entry.file_name();
+            if !is_wanted(&name, target.ending) {
+                continue;
+            }
+            self.note(&entry.path());
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if is_link && is_wanted(&name, target.ending) && self.linked_files < LINKED_FILES_MAX {
+            if is_link && self.linked_files < LINKED_FILES_MAX {
                 self.linked_files += 1;
                 self.linked_file(&folder, &target.folder, &name);
             }
@@ -117,6 +135,7 @@ impl Arming {
 
     fn linked_file(&mut self, folder: &Path, known_as: &Path, name: &OsStr) {
         let Some(file) = self.walk(folder.to_owned(), Path::new(name)) else { return };
+        self.note(&file);
         if fs::symlink_metadata(&file).is_ok_and(|file| file.is_file())
             && let Ok(number) = self.watch(&file, FILE)
         {

@@ -27,7 +27,7 @@ fn libraries(folder: &Path) -> Vec<Target> {
 
 /// A watch that has told its first change.
 async fn watch(targets: Vec<Target>) -> Watch {
-    let mut watch = Watch::new(targets).unwrap();
+    let mut watch = Watch::new(targets, None).unwrap();
     assert_eq!(changed(&mut watch).await, HashSet::new());
     watch
 }
@@ -366,5 +366,19 @@ fn change_in_a_storm_is_told_while_it_goes_on() {
         goes_on.store(false, Ordering::Relaxed);
         assert!(storm.join().unwrap() > 16_384 && went_on);
         is_whole(watch).await;
+    });
+}
+
+#[test]
+fn what_was_changed_since_somebody_looked_is_told_at_once_and_what_was_before_is_not() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x.so"), "one").unwrap();
+        let looked = |seconds: i64| {
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+        };
+        nothing_changes(&mut Watch::new(libraries(folder.path()), Some(looked(60))).unwrap()).await;
+        changed(&mut Watch::new(libraries(folder.path()), Some(looked(-60))).unwrap()).await;
     });
 }
