@@ -58,6 +58,7 @@ fn embed(setup: Setup) -> Result<(Agent, Snapshots), SetupError> {
     setup.can_run()?;
     let (feed, snapshots) = Snapshots::channel();
     let crew = setup.recruits(&|timing| timing)?;
-    let (agent, _) = setup.start(crew, None, vec![feed])?;
+    let opened = setup.open(None)?;
+    let (agent, _) = setup.start(crew, opened, vec![feed])?;
     Ok((agent, snapshots))
 }

@@ -40,6 +40,14 @@ pub fn path(path: &Path) -> impl fmt::Display + '_ {
     }
 }
 
+/// A path as a shell takes it for one word: whoever named it may not have meant well.
+#[must_use]
+pub fn word(path: &Path) -> String {
+    let shown = self::path(path).to_string();
+    let is_plain = |one: char| one.is_alphanumeric() || "/._-+@:,%=".contains(one);
+    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
+}
+
 fn escape(one: char, out: &mut String) {
     write!(out, "\\u{:04x}", u32::from(one)).expect("a string takes all that is written to it");
 }

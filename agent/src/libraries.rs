@@ -111,11 +111,13 @@ impl Libraries {
         library
     }
 
-    /// The one that runs, if it is that of this plugin, byte for byte.
+    /// The one that is here, if it is that of this plugin, byte for byte: at its path, or replaced there before. Two files with the same
+    /// bytes are two libraries.
     pub fn here(&self, known: &Known) -> Option<&Arc<Library>> {
         let is = |library: &&Arc<Library>| !library.has_failed() && library.is(known);
-        let loaded = |library: &&Arc<Library>| library.loaded().is_some() && is(library);
-        self.0.get(&known.path).filter(is).or_else(|| self.0.values().find(loaded))
+        let replaced = self.0.iter().filter(|(key, library)| **key != library.known.path).map(|(_, library)| library);
+        let mut replaced = replaced.filter(|library| library.known.path == known.path);
+        self.0.get(&known.path).filter(is).or_else(|| replaced.find(is))
     }
 
     /// One that was replaced at its path goes, unless it is loaded: then it stays under the name of its descriptor.

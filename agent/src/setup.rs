@@ -24,14 +24,16 @@ use crate::agent::{Agent, Feed, Parts};
 use crate::assemble::{self, Timing};
 use crate::config::agent::{Trust, Watch};
 use crate::config::good;
-use crate::config::layers::Environment;
+use crate::config::layers::{self, Environment};
 use crate::config::plan::{Available, CollectorPlan, Format, Plan, Plugins, SinkKind, SinkPlan, Unavailable};
 use crate::config::{Config, LeftOut, Refused};
 use crate::harmless;
 use crate::libraries::{Libraries, Library};
 use crate::own::Sources;
+use crate::plugin::astray::astray;
 use crate::plugin::find::{Found, find, folders};
 use crate::plugin::known::{Bundled, Known, Origin};
+use crate::plugin::lock::Held;
 use crate::plugin::trust::Authority;
 use crate::record::Slots;
 use crate::reload::{Memory, Operator, Running};
@@ -44,6 +46,8 @@ use crate::sink::worker::Worker;
 use crate::sink::{Sink, Sinks};
 use crate::snapshot::{Identity, Schema};
 
+/// Of a configuration in memory that requires a lock.
+const NO_LOCK: &str = "a config that is no file has no plugins.lock beside it: read it from a file, or leave this out";
 /// How often the agent reads itself.
 pub(crate) const OWN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -128,6 +132,14 @@ pub struct Setup {
     from: From,
 }
 
+/// Sinks that are open, and wait for snapshots.
+pub struct Opened {
+    sinks: Sinks,
+    /// Told when the last of them has lost its reader.
+    closed: Arc<Notify>,
+    output: Option<Arc<File>>,
+}
+
 /// What a configuration is read from.
 #[derive(Clone)]
 enum From {
@@ -185,7 +197,16 @@ impl Setup {
         )
     }
 
-    /// The same; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
+    /// The same with all plugins, whatever is locked: for whoever writes a lock.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn read_unlocked(path: Option<&Path>) -> Result<Setup, SetupError> {
+        let config = Config::read(path, Environment::of_process());
+        Setup::looked(config, From::File(path.map(Path::to_owned)), &Before::default(), false)
+    }
+
+    /// As [`Setup::read`]; and where it is refused, of the copy of the last one that was good, which the remarks then tell.
     ///
     /// # Errors
     /// The configuration is wrong, and no copy can stand in for it: both are told.
@@ -194,6 +215,10 @@ impl Setup {
             Err(SetupError::Config(refused)) => *refused,
             read => return read,
         };
+        Setup::of_last_good(path, refused)
+    }
+
+    fn of_last_good(path: Option<&Path>, refused: Refused) -> Result<Setup, SetupError> {
         let copy = good::stand_in(path, Environment::of_process(), refused);
         let stand_in = copy.as_ref().ok().and_then(Config::stands_in).cloned();
         Setup::of(copy, From::File(path.map(Path::to_owned)), &Before::default()).map_err(|error| {
@@ -204,6 +229,39 @@ impl Setup {
                 (error, _) => error,
             }
         })
+    }
+
+    /// The sinks of this configuration, open, and itself. Where one cannot be opened, those of the copy of the last one that was good,
+    /// and that, with its remarks logged. Where those cannot be opened either, it is not the configuration that is at fault.
+    ///
+    /// # Errors
+    /// One cannot be opened, or none is left.
+    pub fn open_or_last_good(self, output: Option<Arc<File>>) -> Result<(Setup, Opened), SetupError> {
+        let error = match self.open(output.clone()) {
+            Ok(opened) => return Ok((self, opened)),
+            Err(error) => error,
+        };
+        let copy = match &self.from {
+            From::File(path) if self.config.stands_in().is_none() => {
+                let refused = good::refused_for(&self.config, assemble::chain(&error));
+                Setup::of_last_good(path.as_deref(), refused).ok()
+            }
+            From::File(_) | From::Text(_) => None,
+        };
+        let Some(copy) = copy.filter(|copy| copy.can_run().is_ok()) else { return Err(error) };
+        let Ok(opened) = copy.open(output) else { return Err(error) };
+        copy.log_remarks();
+        Ok((copy, opened))
+    }
+
+    /// Opens the sinks and puts them to work. Without an `output`, in a program of somebody else, those of standard output are
+    /// passed over, and there may be none at all.
+    ///
+    /// # Errors
+    /// One cannot be opened, or none is left.
+    pub fn open(&self, output: Option<Arc<File>>) -> Result<Opened, SetupError> {
+        let closed = Arc::new(Notify::new());
+        Ok(Opened { sinks: self.sinks(output.as_deref(), &closed)?, closed, output })
     }
 
     /// Keeps a copy of this configuration, which has proved good, where `agent.last_good` wants one. Waits for the disk.
@@ -253,11 +311,24 @@ impl Setup {
     }
 
     fn of(config: Result<Config, Refused>, from: From, before: &Before) -> Result<Setup, SetupError> {
+        Setup::looked(config, from, before, true)
+    }
+
+    /// The same, `locked` where what `agent.require_lock` says counts.
+    fn looked(config: Result<Config, Refused>, from: From, before: &Before, locked: bool) -> Result<Setup, SetupError> {
         let refused = |refused| SetupError::Config(Box::new(refused));
         let mut config = config.map_err(refused)?;
-        let authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
+        let mut authority = Authority::of_this_agent().relaxed(config.agent().trust == Trust::Relaxed);
+        let mut doubts = Vec::new();
+        if config.agent().require_lock && locked {
+            let From::File(path) = &from else { return Err(refused(config.refuse("require_lock", NO_LOCK))) };
+            let (path, is_named) = layers::main_file(path.as_deref(), &Environment::of_process());
+            let (lock, told) = Held::beside(&path, is_named, &authority);
+            (authority, doubts) = (authority.holding(Some(lock)), told);
+        }
         let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
+        found.doubts.splice(0..0, doubts);
         found.leave(&before.unfinished);
         found.keep(&before.faulty);
         if let Some(before) = &before.found {
@@ -312,6 +383,11 @@ impl Setup {
             remarks
                 .push((Level::INFO, format!("{path} is not used: {by} is a plugin of the same name and comes first")));
         }
+        if let From::File(path) = &self.from {
+            let drop_ins = Config::drop_in_folder(path.as_deref(), &Environment::of_process());
+            let astray = astray(&drop_ins, &self.plan.agent.plugin_dirs);
+            remarks.extend(astray.into_iter().map(|told| (Level::WARN, told)));
+        }
         remarks.extend(self.plan.notes.iter().map(|note| (Level::INFO, note.clone())));
         remarks
     }
@@ -330,15 +406,15 @@ impl Setup {
         self.config.left_out().iter().map(told).collect()
     }
 
-    /// Starts the agent with collectors that [`Setup::recruits`] gave. With it comes who changes it while it runs.
+    /// Starts the agent with collectors that [`Setup::recruits`] gave, and the sinks of [`Setup::open`]. With it comes who changes
+    /// it while it runs.
     ///
     /// # Errors
-    /// A sink cannot be opened, or the system has run out of something.
-    pub fn start(self, crew: Crew, output: Option<File>, streams: Vec<Feed>) -> Result<(Agent, Operator), SetupError> {
+    /// The system has run out of something.
+    pub fn start(self, crew: Crew, opened: Opened, streams: Vec<Feed>) -> Result<(Agent, Operator), SetupError> {
         let Crew { mut recruits, members, libraries, roots, slots } = crew;
-        let (closed, ledger) = (Arc::new(Notify::new()), Arc::new(Ledger::default()));
-        let output = output.map(Arc::new);
-        let sinks = self.sinks(output.as_deref(), &closed)?;
+        let Opened { sinks, closed, output } = opened;
+        let ledger = Arc::new(Ledger::default());
         let own = recruits.len();
         recruits.push(self.own(&ledger, &sinks, &|timing| timing));
         let identity = self.identity()?;
@@ -473,12 +549,7 @@ impl Setup {
         self.plan.agent.offset.resolve(machine_id.as_deref(), self.plan.agent.interval)
     }
 
-    /// Opens the sinks and puts them to work. `closed` is told when the last of them has lost its reader. Without an
-    /// `output`, in a program of somebody else, those of standard output are passed over, and there may be none at all.
-    ///
-    /// # Errors
-    /// One cannot be opened, or none is left.
-    pub fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Sinks, SetupError> {
+    fn sinks(&self, output: Option<&File>, closed: &Arc<Notify>) -> Result<Sinks, SetupError> {
         let mut opened: Vec<(&SinkPlan, Box<dyn Sink>)> = Vec::new();
         for plan in &self.plan.sinks {
             match &plan.kind {
@@ -518,7 +589,9 @@ impl Setup {
     pub(crate) fn watched(&self) -> Vec<(PathBuf, &'static str)> {
         let (watch, mut watched) = (self.plan.agent.watch, Vec::new());
         if let (Watch::All | Watch::ConfD, From::File(path)) = (watch, &self.from) {
-            watched.push((Config::drop_in_folder(path.as_deref(), &Environment::of_process()), "toml"));
+            let folder = Config::drop_in_folder(path.as_deref(), &Environment::of_process());
+            // A library there has gone astray, which is told at once.
+            watched.extend(["toml", "so"].map(|ending| (folder.clone(), ending)));
         }
         if watch == Watch::All {
             let at_paths = self.config.plugin_paths().into_iter().filter_map(|path| path.parent().map(Path::to_owned));
@@ -544,7 +617,8 @@ fn available(known: &Known) -> Available {
 }
 
 fn unavailable(fault: &crate::plugin::fault::Fault) -> Unavailable {
-    Unavailable { path: fault.path.clone(), reason: assemble::chain(&fault.problem) }
+    let plugin = fault.problem.plugin().map(str::to_owned);
+    Unavailable { path: fault.path.clone(), plugin, reason: assemble::chain(&fault.problem) }
 }
 
 /// The host's own name; under a host root what its `etc/hostname` says, since this process's is the container's.

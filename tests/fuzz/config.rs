@@ -128,8 +128,11 @@ fn plugins() -> &'static Plugins {
         };
         let found: Vec<Available> = manifests.map(found).collect();
         let at_paths = vec![Available { path: PathBuf::from("/a"), ..found[0].clone() }];
-        let gone =
-            Unavailable { path: PathBuf::from("/lib/libperfwatch_ups.so"), reason: "others may write to it".into() };
+        let gone = Unavailable {
+            path: PathBuf::from("/lib/libperfwatch_ups.so"),
+            plugin: None,
+            reason: "others may write to it".into(),
+        };
         Plugins { found, at_paths, unavailable: vec![gone], searched: vec![PathBuf::from("/lib")] }
     })
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::{Finished, Running, Site, built, skip};
@@ -171,11 +172,11 @@ fn library_is_not_looked_at_before_it_is_whole() {
     let bytes = fs::read(library("perfwatch_memory")).unwrap();
     let (one, two) = bytes.split_at(bytes.len() / 2);
     let mut file = File::create(agent.in_plugins("memory")).unwrap();
-    for half in [one, two] {
+    for (half, place) in [(one, "first"), (two, "second")] {
         file.write_all(half).unwrap();
         // Something else is taken up meanwhile, for which all is looked through.
-        agent.site.write("conf.d/a.toml", format!("[agent.labels]\nhalf = \"{}\"\n", half.len()));
-        agent.until(|snapshot| snapshot["labels"]["half"] == half.len().to_string());
+        agent.site.write("conf.d/a.toml", format!("[agent.labels]\nhalf = \"{place}\"\n"));
+        agent.until(|snapshot| snapshot["labels"]["half"] == place);
         agent.always(|snapshot| snapshot.get("memory").is_none());
     }
     drop(file);
@@ -194,10 +195,10 @@ fn library_that_runs_goes_on_while_another_is_copied_over_it() {
         agent.well("mock");
         let bytes = another("perfwatch_mock", RATE[0], RATE[1]);
         let mut file = OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
-        for half in bytes.chunks(bytes.len().div_ceil(2)) {
+        for (half, place) in bytes.chunks(bytes.len().div_ceil(2)).zip(["first", "second"]) {
             file.write_all(half).unwrap();
-            agent.site.write("conf.d/a.toml", format!("[agent.labels]\nhalf = \"{}\"\n", half.len()));
-            agent.until(|snapshot| snapshot["labels"]["half"] == half.len().to_string());
+            agent.site.write("conf.d/a.toml", format!("[agent.labels]\nhalf = \"{place}\"\n"));
+            agent.until(|snapshot| snapshot["labels"]["half"] == place);
             agent.always(|snapshot| {
                 snapshot.get("mock").is_none_or(|mock| mock["_status"] == "ok" && mock.get(RATE[1]).is_none())
             });
@@ -322,13 +323,35 @@ fn file_of_the_config_that_is_at_fault_is_told_once_and_what_ran_goes_on() {
     for fault in ["[agent.labels]\nrack = ", "[agent]\nintervall = \"1s\"\n"] {
         fs::write(&path, fault).unwrap();
         agent.says(if fault.contains("intervall") { "intervall" } else { "labels.toml:2:" });
-        // Looked at again, and not told again.
-        agent.site.write("conf.d/good.toml", format!("[agent.labels]\nshelf = \"{}\"\n", fault.len()));
+        // It keeps nothing else from being taken up, for which all is looked at again, and is not told again.
+        let shelf = fault.len().to_string();
+        agent.site.write("conf.d/good.toml", format!("[agent.labels]\nshelf = {shelf:?}\n"));
+        agent.until(|snapshot| snapshot["labels"]["shelf"] == shelf);
+        fs::copy(library("perfwatch_memory"), agent.in_plugins("memory")).unwrap();
+        agent.well("memory");
         agent.always(|snapshot| snapshot["labels"]["rack"] == "one");
+        fs::remove_file(agent.in_plugins("memory")).unwrap();
+        agent.gone("memory");
     }
     assert_eq!(agent.said("labels.toml is at fault"), 2, "{}", agent.running.stderr());
     fs::write(&path, "[agent.labels]\nrack = \"two\"\n").unwrap();
     agent.until(|snapshot| snapshot["labels"]["rack"] == "two" && snapshot["labels"].get("shelf").is_some());
+    agent.end();
+}
+
+#[test]
+fn file_that_was_left_out_at_the_start_keeps_nothing_from_being_taken_up() {
+    let site = Site::new();
+    let path = site.write("conf.d/bad.toml", "[collectors.bad]\nplugin = \"wild\"\ninterval = 1\n");
+    let mut agent = Agent::on(site, "");
+    agent.until(|snapshot| snapshot["bad"]["_status"] == "failed");
+    fs::copy(library("perfwatch_memory"), agent.in_plugins("memory")).unwrap();
+    agent.well("memory");
+    agent.until(|snapshot| snapshot["bad"]["_status"] == "failed");
+    assert_eq!(agent.said("bad.toml is left out:\n"), 1, "{}", agent.running.stderr());
+    assert_eq!(agent.said("bad.toml is at fault"), 0, "{}", agent.running.stderr());
+    fs::write(&path, "[collectors.bad]\nplugin = \"wild\"\noptions = { does = \"nothing\" }\n").unwrap();
+    agent.well("bad");
     agent.end();
 }
 
@@ -403,4 +426,33 @@ fn nothing_is_taken_up_where_the_config_says_so() {
     agent.site.write("conf.d/labels.toml", "[agent.labels]\nrack = \"one\"\n");
     agent.always(|snapshot| snapshot["labels"].get("rack").is_none());
     agent.end();
+}
+
+/// As on a machine on which editors and file synchronisers have taken all of them.
+#[test]
+fn without_watches_left_it_is_said_once_what_to_do_and_all_else_goes_on() {
+    let site = Site::new();
+    fs::copy(library("perfwatch_memory"), site.path("plugins/libperfwatch_memory.so")).unwrap();
+    site.config("agent.interval = \"50ms\"\n");
+    let agent = site.command(["run"]);
+    let mut command = Command::new("unshare");
+    command.args(["-Ur", "sh", "-c", "echo 3 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\""]);
+    command.arg(agent.get_program()).args(agent.get_args()).env_clear();
+    command.envs(agent.get_envs().filter_map(|(key, value)| Some((key, value?)))).current_dir(site.path(""));
+    let mut allowed = Command::new("unshare");
+    if !allowed.args(["-Ur", "test", "-w", "/proc/sys/user/max_inotify_watches"]).status().is_ok_and(|ok| ok.success())
+    {
+        return skip("user namespaces");
+    }
+    let mut running = Running::start(command);
+    running.wait_for_stderr("raise fs.inotify.max_user_watches");
+    for name in ["a", "b"] {
+        fs::write(site.path("plugins").join(name).with_extension("so"), "x").unwrap();
+        fs::write(site.path("bin").join(name).with_extension("so"), "x").unwrap();
+    }
+    let end = Instant::now() + A_WHILE;
+    running.snapshot_where(|snapshot| Instant::now() >= end && snapshot["memory"]["_status"] == "ok");
+    running.signal(Signal::TERM);
+    let finished = running.wait();
+    assert_eq!((finished.code(), finished.stderr.matches("max_user_watches").count()), (0, 1), "{finished}");
 }

@@ -105,6 +105,8 @@ fn what_cannot_be_started_says_why() {
     let wrong = refused("[agent]\nintervall = \"1s\"\n");
     assert!(matches!(wrong, SetupError::Config(_)));
     assert!(wrong.to_string().contains("config:2:1: "), "{wrong}");
+    let locked = refused("[agent]\nrequire_lock = true\n").to_string();
+    assert!(locked.contains("config:2:16: a config that is no file has no plugins.lock beside it"), "{locked}");
     let empty = Site::new();
     let named = format!("[agent]\ncollect = \"named\"\nplugin_dirs = [{:?}]\n", empty.path("plugins"));
     assert!(matches!(refused(&named), SetupError::Unavailable(_)));

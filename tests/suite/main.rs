@@ -16,6 +16,7 @@ mod hostile;
 mod jsonb;
 mod libraries;
 mod live;
+mod lock;
 mod mocked;
 mod orphans;
 mod printed;

@@ -10,7 +10,7 @@ use harness::{DEADLINE, Running, Site};
 use perfwatch::cli::code;
 use rustix::process::Signal;
 
-use crate::mocked::{mocked, wait_until};
+use crate::mocked::{lines, mocked, wait_until};
 
 /// A line of a config that the agent refuses.
 const TYPO: &str = "\n[collectors.other]\nplugin = \"mock\"\nintervall = \"1s\"\n";
@@ -45,6 +45,40 @@ fn typing_error_and_a_reboot_leave_it_running_with_what_it_ran_with() {
     drop(agent);
     fs::remove_file(copy).unwrap();
     assert_eq!(site.output(["run"]).code(), i32::from(code::CONFIG));
+}
+
+/// What only the machine knows is found out when the sinks are opened.
+#[test]
+fn sink_that_cannot_be_opened_is_a_fault_of_the_config_where_that_of_the_copy_can() {
+    let sink = |path: &str, more: &str| format!("[sinks.archive]\ntype = \"file\"\npath = \"{path}\"\n{more}");
+    let site = mocked("50ms", "value=1", "");
+    let good = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    let good = good.replace("[agent]", "[agent]\nlast_good = \"state/last-good.toml\"");
+    site.config(&format!("{good}{}", sink("out.jsonl", "")));
+    let copy = site.path("state/last-good.toml");
+    let agent = site.start(["run"]);
+    wait_until("a copy is kept", || copy.exists());
+    drop(agent);
+    fs::remove_file(site.path("out.jsonl")).unwrap();
+    site.write("file", "");
+    for (bad, why) in [
+        (sink("out.jsonl", "group = \"nobody-has-this\"\n"), "group: nobody-has-this is not in /etc/group"),
+        (sink("out.jsonl", "min_free = \"8000000TiB\"\n"), "can never have"),
+        (sink("file/out.jsonl", ""), "could not open sink `archive`"),
+    ] {
+        site.config(&format!("{good}{bad}"));
+        let agent = site.start(["run"]);
+        wait_until("the copy's sink is written to", || lines(&site.path("out.jsonl")) > 0);
+        agent.wait_for_stderr(why);
+        agent.wait_for_stderr("this runs with the copy of the last good one");
+        drop(agent);
+        fs::remove_file(site.path("out.jsonl")).unwrap();
+    }
+    // Where the copy's own cannot be opened either, nothing can be said against the config.
+    site.write("out.jsonl/x", "");
+    let finished = site.output(["run"]);
+    assert_eq!(finished.code(), i32::from(code::FAILED), "{finished}");
+    assert!(!finished.stderr.contains("copy"), "{finished}");
 }
 
 #[test]

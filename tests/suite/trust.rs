@@ -40,7 +40,7 @@ fn give(path: &Path) {
 }
 
 fn once(site: &Site) -> (Value, String) {
-    let once = site.output(["once", "--format", "json", "--window", "10ms"]);
+    let once = site.output(["once", "--format", "json", "--window", "200ms"]);
     assert_eq!(once.code(), 0, "{once}");
     (serde_json::from_str(&once.stdout).unwrap(), once.stderr)
 }
@@ -152,6 +152,15 @@ fn refused_plugin_that_nobody_named_does_not_run_while_the_others_do() {
     assert_eq!((&snapshot["memory"]["_status"], snapshot.get("mock")), (&"ok".into(), None));
     assert!(told.contains("mock: not loaded: "), "{told}");
     assert_eq!(site.output(["check"]).code(), 69);
+}
+
+#[test]
+fn collector_is_told_why_whatever_the_library_of_its_plugin_is_called() {
+    let Some((site, library)) = site("") else { return };
+    let other = site.path("plugins/other.so");
+    fs::rename(&library, &other).unwrap();
+    give(&other);
+    is_refused(&site, &format!("{} belongs to user {STRANGER}", other.display()));
 }
 
 #[test]

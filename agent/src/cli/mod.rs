@@ -5,6 +5,7 @@ mod ask;
 mod asks;
 mod check;
 mod config;
+mod lock;
 mod once;
 mod plugins;
 mod release;

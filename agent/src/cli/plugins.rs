@@ -27,6 +27,13 @@ pub(super) enum Plugins {
         /// A library, or the name of a plugin that is found
         file: PathBuf,
     },
+    /// Write plugins.lock, beside the config: what may be loaded where agent.require_lock is set; and show what changed
+    #[command(after_help = "Example: perfwatch plugins lock -c perfwatch.toml && perfwatch reload -c perfwatch.toml")]
+    Lock {
+        /// Only compare: exit code 1 where the lock does not fit what is there
+        #[arg(long)]
+        check: bool,
+    },
     /// Let a plugin run in the agent again that is held in a child for what it did: at once where the agent runs, else from its next start
     #[command(after_help = "Example: perfwatch plugins release ups")]
     Release {
@@ -42,6 +49,7 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
             Err(code) => code,
         },
         Plugins::Inspect { file } => inspect(invocation, file),
+        Plugins::Lock { check } => super::lock::lock(invocation, *check),
         Plugins::Release { name } => super::release::release(invocation, name),
     }
 }
@@ -125,6 +133,11 @@ fn describe(known: &Known) -> String {
     let mut fact = |name: &str, value: String| line(&mut text, format_args!("  {name:<12}{value}"));
     fact("file", harmless::path(&known.path).to_string());
     fact("size", format!("{} bytes", known.elf.size));
+    // As plugins.lock has it.
+    fact(
+        "sha256",
+        known.sha256().map_or_else(|cause| format!("could not be read: {cause}"), |sha256| sha256.to_string()),
+    );
     fact("built for", known.elf.machine.to_string());
     fact("glibc", known.elf.glibc.as_ref().map_or("any".into(), |glibc| format!("{glibc} or newer")));
     fact("contract", manifest.contract.to_string());

@@ -66,12 +66,14 @@ fn start(setup: Setup) -> Result<Begun, SetupError> {
     let hear = |kind| signal(kind).map_err(failed);
     let hang_up = hear(SignalKind::hangup())?;
     let _file_size = hear(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    // Before anything of the collectors: this may be where the configuration turns out to be none to run by.
+    let (setup, opened) = setup.open_or_last_good(Some(Arc::new(output)))?;
     let crew = setup.recruits(&|timing| timing)?;
     let signals =
         Signals { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())?, hang_up };
     drop(inside);
     let control = setup.plan.agent.control.clone();
-    let (agent, operator) = setup.start(crew, Some(output), Vec::new())?;
+    let (agent, operator) = setup.start(crew, opened, Vec::new())?;
     Ok(Begun { runtime, signals, _file_size, agent, operator, control })
 }
 

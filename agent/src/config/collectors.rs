@@ -12,7 +12,7 @@ use plugin_api::host_side::tree::{Data, Entry, Table};
 
 use super::agent::Collect;
 use super::layers::read_secret;
-use super::plan::{Available, CollectorPlan, Isolation, Planner, PluginPlan};
+use super::plan::{Available, CollectorPlan, Isolation, Planner, PluginPlan, Unavailable};
 
 /// What `[collectors.NAME]` may hold beside `options`.
 pub static DECLARED: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
@@ -105,7 +105,7 @@ impl Planner<'_> {
             let here = |available: &&Available| available.path == path;
             return match self.plugins.at_paths.iter().find(here) {
                 Some(available) => Ok(available.clone()),
-                None => Err(self.unavailable(|library| library == path).unwrap_or_else(|| {
+                None => Err(self.unavailable(|library| library.path == path).unwrap_or_else(|| {
                     // Whoever reads the plugins reads those of `Config::plugin_paths`.
                     format!("{}: it was not looked at", path.display())
                 })),
@@ -117,7 +117,10 @@ impl Planner<'_> {
             return Ok(available.clone());
         }
         let library = format!("libperfwatch_{plugin}.so");
-        let at_fault = |path: &Path| path.file_name().is_some_and(|name| *name == *library);
+        let at_fault = |at_fault: &Unavailable| {
+            at_fault.plugin.as_deref() == Some(plugin)
+                || at_fault.path.file_name().is_some_and(|name| *name == *library)
+        };
         Err(self.unavailable(at_fault).unwrap_or_else(|| {
             let found: Vec<&str> =
                 self.plugins.found.iter().map(|available| available.manifest.plugin.name.as_str()).collect();
@@ -128,9 +131,11 @@ impl Planner<'_> {
         }))
     }
 
-    fn unavailable(&self, matches: impl Fn(&Path) -> bool) -> Option<String> {
-        let unavailable = self.plugins.unavailable.iter().find(|unavailable| matches(&unavailable.path))?;
-        Some(format!("{}: {}", unavailable.path.display(), unavailable.reason))
+    fn unavailable(&self, matches: impl Fn(&Unavailable) -> bool) -> Option<String> {
+        let unavailable = self.plugins.unavailable.iter().find(|unavailable| matches(unavailable))?;
+        let (path, reason) = (unavailable.path.display().to_string(), &unavailable.reason);
+        // Some reasons are about the way to it, and name it.
+        Some(if reason.contains(&path) { reason.clone() } else { format!("{path}: {reason}") })
     }
 
     /// The plugin's options, checked against its own declaration.

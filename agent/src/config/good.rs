@@ -1,7 +1,7 @@
 //! The copy of the last config that was good, and when it stands in for one that is refused. [E write, fsync, rename]
 //!
 //! A typing error and a reboot must not blind a fleet. So the agent keeps what it ran with, where `agent.last_good` says, and
-//! starts from it where the config is refused. Promises:
+//! starts from it where the config is refused, or cannot be run by as its sinks cannot be opened. Promises:
 //!
 //! * The copy is whole at any instant, private (0600, as texts may hold secrets), and written only when something changed.
 //! * It is used where nobody but root and the agent's user could have written it, and where it is as it was written.
@@ -165,6 +165,13 @@ pub fn stand_in(explicit: Option<&Path>, environment: Environment, refused: Refu
         Ok(_) | Err(_) => "is no copy to start from: it is something else".to_owned(),
     };
     Err(also(refused, &path, why))
+}
+
+/// A config that turned out to be none to run by, for this reason.
+#[must_use]
+pub fn refused_for(config: &Config, why: String) -> Refused {
+    let refused = Refused { faults: Vec::new(), sources: config.sources().clone() };
+    also(refused, Path::new(&config.main_file().unwrap_or_default()), why)
 }
 
 /// The faults of both, where the copy is refused as well.

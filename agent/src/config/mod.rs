@@ -143,6 +143,14 @@ impl Config {
         &self.agent
     }
 
+    /// Refuses it for what a key of `[agent]` says, where that shows only later.
+    #[must_use]
+    pub fn refuse(&self, key: &str, message: &str) -> Refused {
+        let written = self.settings.list.iter().find(|setting| setting.name == key);
+        let origin = written.and_then(|setting| setting.origin).unwrap_or_default();
+        Refused { faults: vec![Fault::new(origin, message)], sources: self.sources.clone() }
+    }
+
     /// The files of `conf.d` that are at fault and left out.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {

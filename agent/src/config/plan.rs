@@ -41,6 +41,8 @@ pub struct Available {
 pub struct Unavailable {
     /// The library.
     pub path: PathBuf,
+    /// The plugin's name, where that could be read: a library need not be called after it.
+    pub plugin: Option<String>,
     /// Why, in one line.
     pub reason: String,
 }

@@ -2,7 +2,7 @@
 //!
 //! Promises: no polling, and no wake-up while nothing happens where it looks. Nothing here blocks: file systems are asked on a thread of its own,
 //! which may hang with them. A change is told [`QUIET`] after the last event of a name that matters and [`MOST`] after the
-//! first, whatever goes on; between two looks into the queue lie [`REST`], in which the kernel joins events that are alike. What is told is no more
+//! first, whatever goes on; between two looks into the queue lie [`REST`], in which nobody is woken and the kernel joins events that are alike. What is told is no more
 //! than that something may be different, and what is still being written: the caller looks for itself, at everything. Memory is bounded by
 //! [`heard::NAMES_MAX`] names.
 //!
@@ -25,6 +25,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -65,7 +66,9 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Watch {
     targets: Vec<Target>,
-    inotify: AsyncFd<OwnedFd>,
+    inotify: Arc<OwnedFd>,
+    /// The same, while it is listened to. Not while it rests: each event would wake the thread.
+    ear: Option<AsyncFd<Arc<OwnedFd>>>,
     watched: Watched,
     writing: Writing,
     pending: Option<Pending>,
@@ -111,9 +114,12 @@ impl Watch {
     /// # Errors
     /// The kernel has no inotify instance left for this user, or descriptors have run out.
     pub fn new(targets: Vec<Target>, looked: Option<SystemTime>) -> io::Result<Watch> {
+        let inotify = Arc::new(arm::instance()?);
+        let ear = Some(listen(&inotify)?);
         let mut watch = Watch {
             targets,
-            inotify: listened_to(arm::instance()?)?,
+            inotify,
+            ear,
             watched: Watched::default(),
             writing: Writing::default(),
             pending: None,
@@ -161,12 +167,20 @@ impl Watch {
                 continue;
             }
             match self.wake().await {
-                Woken::Readable => self.rests_until = Some(Instant::now() + REST),
+                Woken::Readable => {
+                    self.ear = None;
+                    self.rests_until = Some(Instant::now() + REST);
+                }
                 Woken::Rested => {
                     self.rests_until = None;
                     let heard = self.read();
                     self.is_askew |= heard.is_structure;
                     self.note(heard);
+                    match listen(&self.inotify) {
+                        Ok(ear) => self.ear = Some(ear),
+                        // Read again when it has rested again.
+                        Err(_) => self.rests_until = Some(Instant::now() + RETRY),
+                    }
                 }
                 Woken::Due => {
                     self.reports = self.pending.take();
@@ -186,14 +200,7 @@ impl Watch {
             () = until(self.rests_until) => Woken::Rested,
             () = until(self.pending.map(Pending::due)) => Woken::Due,
             () = until(self.retries_at) => Woken::Retry,
-            ready = self.inotify.readable(), if self.rests_until.is_none() => match ready {
-                Ok(mut guard) => {
-                    guard.retain_ready();
-                    Woken::Readable
-                }
-                // The runtime ends.
-                Err(_) => std::future::pending().await,
-            },
+            () = readable(self.ear.as_ref()) => Woken::Readable,
         }
     }
 
@@ -213,15 +220,9 @@ impl Watch {
     /// Takes in what is in the queue.
     fn read(&mut self) -> Heard {
         let mut heard = Heard::default();
-        let read = self.inotify.try_io(Interest::READABLE, |inotify| {
-            read(inotify, &self.watched, &self.targets, &mut self.writing, &mut heard)
-        });
-        match read {
-            Err(cause) if cause.kind() != io::ErrorKind::WouldBlock => {
-                tracing::debug!(%cause, "could not read what has changed");
-                heard.is_structure = true;
-            }
-            _ => {}
+        if let Err(cause) = read(&self.inotify, &self.watched, &self.targets, &mut self.writing, &mut heard) {
+            tracing::debug!(%cause, "could not read what has changed");
+            heard.is_structure = true;
         }
         heard
     }
@@ -243,9 +244,11 @@ impl Watch {
 
     /// The new watches are there: the old ones are emptied and let go. Tells whether there are whole files that are new.
     fn take_over(&mut self, armed: io::Result<Armed>) -> bool {
-        let made = armed
-            .and_then(|armed| Ok((listened_to(armed.inotify)?, armed.watched, armed.whole, armed.fault, armed.newest)));
-        let (inotify, watched, whole, fault, newest) = match made {
+        let made = armed.and_then(|armed| {
+            let inotify = Arc::new(armed.inotify);
+            Ok((listen(&inotify)?, inotify, armed.watched, armed.whole, armed.fault, armed.newest))
+        });
+        let (ear, inotify, watched, whole, fault, newest) = match made {
             Ok(made) => made,
             Err(cause) => {
                 self.say(&format!("could not watch for changes, will try again: {cause}"));
@@ -259,12 +262,11 @@ impl Watch {
         {
             self.touch(true);
         }
-        let old = std::mem::replace(&mut self.inotify, inotify).into_inner();
+        self.ear = Some(ear);
+        let old = std::mem::replace(&mut self.inotify, inotify);
         let mut heard = Heard::default();
-        // To its end, which is that there is no more. What it tells of structure, the new ones have found or will tell themselves.
-        if let Err(cause) = read(&old, &self.watched, &self.targets, &mut self.writing, &mut heard)
-            && cause.kind() != io::ErrorKind::WouldBlock
-        {
+        // What it tells of structure, the new ones have found or will tell themselves.
+        if read(&old, &self.watched, &self.targets, &mut self.writing, &mut heard).is_err() {
             heard.is_change = true;
         }
         self.note(Heard { is_structure: false, ..heard });
@@ -289,16 +291,27 @@ impl Watch {
     }
 }
 
-/// Has tokio say when there is something to read.
+/// Has tokio say when there is something to read, now or later.
 #[expect(
     deprecated,
     reason = "what it is to be replaced by is unsafe, for kinds whose descriptor may change; one that is owned does not"
 )]
-fn listened_to(inotify: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(inotify, Interest::READABLE)
+fn listen(inotify: &Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    AsyncFd::with_interest(Arc::clone(inotify), Interest::READABLE)
 }
 
-/// Reads a queue until it is empty, which is an error of the kind `WouldBlock`, or enough is read.
+async fn readable(ear: Option<&AsyncFd<Arc<OwnedFd>>>) {
+    match ear {
+        Some(ear) => match ear.readable().await {
+            Ok(mut guard) => guard.retain_ready(),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads a queue until it is empty, or enough is read.
 fn read(
     inotify: &OwnedFd,
     watched: &Watched,
@@ -317,6 +330,7 @@ fn read(
                 let name = event.file_name().map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()));
                 heard.take(watched, targets, writing, (event.wd(), event.events(), name));
             }
+            Err(Errno::AGAIN) => break,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

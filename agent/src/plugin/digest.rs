@@ -31,6 +31,12 @@ impl Sha256 {
         }
         Ok(Sha256(digest.finalize().into()))
     }
+
+    /// Its first 12 digits: enough to tell two builds apart, and short enough to be read.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl fmt::Display for Sha256 {

@@ -7,6 +7,7 @@ use std::{error, fmt};
 use plugin_api::abi::MANIFEST_SECTION;
 
 use super::elf::ElfError;
+use super::lock::LockError;
 use super::open::OpenError;
 use super::seal::SealError;
 use super::trust::TrustError;
@@ -49,6 +50,13 @@ pub enum Problem {
         /// Whose it is, and who writes where.
         error: TrustError,
     },
+    /// It is not what was locked.
+    Lock {
+        /// Its name.
+        plugin: String,
+        /// Why.
+        error: Box<LockError>,
+    },
     /// No private copy.
     Seal(SealError),
     /// Other bytes than those that were checked.
@@ -56,6 +64,15 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// The name of the plugin that has it, where that is known.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Problem::Trust { plugin, .. } | Problem::Lock { plugin, .. } => Some(plugin),
+            _ => None,
+        }
+    }
+
     /// Whether only a library with a manifest can have it.
     pub(super) fn is_of_a_plugin(&self) -> bool {
         !matches!(self, Problem::Open(_) | Problem::NoManifest)
@@ -77,9 +94,9 @@ impl From<ElfError> for Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.problem {
-            Problem::Trust { plugin, error } => write!(f, "{plugin}: {error}"),
-            problem => write!(f, "{}: {problem}", harmless::path(&self.path)),
+        match self.problem.plugin() {
+            Some(plugin) => write!(f, "{plugin}: {}", self.problem),
+            None => write!(f, "{}: {}", harmless::path(&self.path), self.problem),
         }
     }
 }
@@ -110,7 +127,8 @@ impl fmt::Display for Problem {
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),
             Problem::Manifest(told) => f.write_str(told.trim_end()),
-            Problem::Trust { error, .. } => error.fmt(f),
+            Problem::Trust { error, .. } => write!(f, "not loaded: {error}"),
+            Problem::Lock { error, .. } => write!(f, "not loaded: {error}"),
             Problem::Seal(error) => error.fmt(f),
             Problem::Changed => f.write_str("it was written since it was checked: replace it by a rename, then reload"),
         }
@@ -124,6 +142,7 @@ impl error::Error for Problem {
             Problem::Open(error) => error.source(),
             Problem::Elf(error) => error.source(),
             Problem::Trust { error, .. } => error.source(),
+            Problem::Lock { error, .. } => error.source(),
             Problem::Seal(error) => error.source(),
             _ => None,
         }

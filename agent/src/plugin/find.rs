@@ -22,7 +22,7 @@ use super::trust::{Authority, Doubt, Ground};
 /// Most libraries in one folder: four times as many plugins as were ever loaded at once, and twice `/usr/lib` of a desktop, named by mistake.
 const LIBRARIES_MAX: usize = 4096;
 /// A library so named is meant to be a plugin.
-const PREFIX: &str = "libperfwatch_";
+pub(super) const PREFIX: &str = "libperfwatch_";
 
 /// A folder to look into.
 #[derive(Debug, Clone, PartialEq, Eq)]

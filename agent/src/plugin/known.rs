@@ -114,11 +114,20 @@ impl Known {
     /// As of [`Known::may_be_loaded`].
     pub fn may_be_loaded_on(&self, authority: &Authority, ground: &mut Ground) -> Result<Vec<Doubt>, Fault> {
         self.runs_here()?;
-        authority.judge(&self.path, &self.opened, ground).map_err(|error| self.untrusted(error))
+        let doubts = authority.judge(&self.path, &self.opened, ground).map_err(|error| self.untrusted(error))?;
+        self.is_locked(authority, &self.opened.file, self.opened.identity.size)?;
+        Ok(doubts)
     }
 
     fn runs_here(&self) -> Result<(), Fault> {
         self.elf.runs_here().map_err(|error| self.fault(error.into()))
+    }
+
+    /// Whether this file of so many bytes is the one that was locked, where that is asked.
+    fn is_locked(&self, authority: &Authority, file: &File, bytes: u64) -> Result<(), Fault> {
+        let Some(lock) = authority.lock() else { return Ok(()) };
+        let admitted = lock.admit(&self.path, file, bytes);
+        admitted.map_err(|error| self.fault(Problem::Lock { plugin: self.name().to_owned(), error }))
     }
 
     fn untrusted(&self, error: TrustError) -> Fault {
@@ -172,7 +181,11 @@ impl Known {
         };
         let size = file.metadata().map_err(|error| self.fault(OpenError::Open(error).into()))?.len();
         let elf = Elf::read(&file, size).map_err(|error| self.fault(error.into()))?;
-        if elf == self.elf { Ok(Loadable { file }) } else { Err(self.fault(Problem::Changed)) }
+        if elf != self.elf {
+            return Err(self.fault(Problem::Changed));
+        }
+        self.is_locked(authority, &file, size)?;
+        Ok(Loadable { file })
     }
 
     fn fault(&self, problem: Problem) -> Fault {

@@ -4,6 +4,7 @@
 //! its file says of itself is read ([`elf`]); whose it is decides whether it may be loaded ([`trust`]); where others may write, [`seal`] makes the copy that is loaded. Up to here no code of a
 //! plugin has run. It runs first in [`library`], which loads.
 
+pub mod astray;
 pub mod compare;
 pub mod digest;
 pub mod elf;
@@ -11,6 +12,7 @@ pub mod fault;
 pub mod find;
 pub mod known;
 pub mod library;
+pub mod lock;
 pub mod open;
 pub mod seal;
 pub mod trust;

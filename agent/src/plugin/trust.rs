@@ -29,8 +29,9 @@ use std::{env, error, fmt, fs, io};
 
 pub use self::walk::Ground;
 use self::walk::{Kind, Step};
+use super::lock::Held;
 use super::open::{Inode, Opened};
-use crate::harmless;
+use crate::harmless::{self, word};
 
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
@@ -48,6 +49,8 @@ pub struct Authority {
     beside: Option<(Inode, u32)>,
     /// Whether what would be refused is told and used.
     relaxed: bool,
+    /// Without it nothing is loaded, where one is required.
+    lock: Option<Held>,
 }
 
 impl Authority {
@@ -63,6 +66,7 @@ impl Authority {
             sudo_uid: env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()),
             beside: folder.zip(owner),
             relaxed: false,
+            lock: None,
         }
     }
 
@@ -70,6 +74,17 @@ impl Authority {
     #[must_use]
     pub fn relaxed(self, relaxed: bool) -> Authority {
         Authority { relaxed, ..self }
+    }
+
+    /// The same, or one that admits what is in a lock and nothing else.
+    #[must_use]
+    pub fn holding(self, lock: Option<Held>) -> Authority {
+        Authority { lock, ..self }
+    }
+
+    /// The lock that it holds to.
+    pub(super) fn lock(&self) -> Option<&Held> {
+        self.lock.as_ref()
     }
 
     /// The same in a service, for a test of what another user than root is only warned of.
@@ -84,13 +99,36 @@ impl Authority {
     /// The first doubt for which it must not be loaded, that of the file before that of the folders; or the path leads to another file
     /// by now.
     pub(super) fn judge(&self, path: &Path, opened: &Opened, ground: &mut Ground) -> Result<Vec<Doubt>, TrustError> {
+        self.judge_whole(path, opened, ground, true)
+    }
+
+    /// Judges a file that says what is loaded: as a library, but that it cannot be installed elsewhere.
+    ///
+    /// # Errors
+    /// As of [`Authority::judge`].
+    pub(super) fn judge_text(
+        &self,
+        path: &Path,
+        opened: &Opened,
+        ground: &mut Ground,
+    ) -> Result<Vec<Doubt>, TrustError> {
+        self.judge_whole(path, opened, ground, false)
+    }
+
+    fn judge_whole(
+        &self,
+        path: &Path,
+        opened: &Opened,
+        ground: &mut Ground,
+        is_library: bool,
+    ) -> Result<Vec<Doubt>, TrustError> {
         let way = ground.way_to(path)?;
         let is_the_one = |step: &Step| step.kind == Kind::File && step.inode == opened.identity.inode;
         if !way.last().is_some_and(is_the_one) {
             return Err(TrustError::Replaced(path.to_owned()));
         }
         let folder = way.iter().rfind(|step| step.kind == Kind::Folder && step.is_above);
-        self.judge_way(&way, folder.map(|folder| folder.inode), ground)
+        self.judge_way(&way, folder.map(|folder| folder.inode), ground, is_library)
     }
 
     /// Judges once more the file that is open, which is what is then loaded. Where it was found was judged then, and is over: whoever renames
@@ -104,14 +142,20 @@ impl Authority {
         let file = file.map_err(|source| TrustError::Look { path: path.clone(), source })?;
         // What is gone by now lies beside nothing.
         let folder = path.parent().and_then(|folder| Inode::of(folder).ok());
-        self.judge_way(&[file], folder, &Ground::default())
+        self.judge_way(&[file], folder, &Ground::default(), true)
     }
 
     /// `folder` is the one that the file, the last step, lies in.
-    fn judge_way(&self, way: &[Step], folder: Option<Inode>, ground: &Ground) -> Result<Vec<Doubt>, TrustError> {
+    fn judge_way(
+        &self,
+        way: &[Step],
+        folder: Option<Inode>,
+        ground: &Ground,
+        is_library: bool,
+    ) -> Result<Vec<Doubt>, TrustError> {
         let beside = self.beside.filter(|(beside, _)| Some(*beside) == folder);
         let file = way.last().map_or(Path::new(""), |file| &file.path);
-        let case = Case { authority: self, executable_owner: beside.map(|(_, owner)| owner), file, ground };
+        let case = Case { authority: self, executable_owner: beside.map(|(_, owner)| owner), file, ground, is_library };
         let (mut warnings, mut refused) = (Vec::<Doubt>::new(), None::<Box<Doubt>>);
         for step in way.iter().rev() {
             for doubt in case.owner(step).into_iter().chain(case.writers(step)) {
@@ -134,6 +178,8 @@ struct Case<'a> {
     executable_owner: Option<u32>,
     file: &'a Path,
     ground: &'a Ground,
+    /// Whether it could be installed elsewhere.
+    is_library: bool,
 }
 
 impl Case<'_> {
@@ -153,12 +199,12 @@ impl Case<'_> {
         };
         let command = match step.kind {
             // A folder is not to change hands for a plugin in it.
-            Kind::Folder => None,
-            _ if !is_refused => None,
-            Kind::File => Some(format!("chown {}", names.user_word(uid))),
+            Kind::Folder if self.is_library => None,
+            _ if self.is_library && !is_refused => None,
+            Kind::File | Kind::Folder => Some(format!("chown {}", names.user_word(uid))),
             Kind::Link => Some(format!("chown -h {}", names.user_word(uid))),
         };
-        let (install, owner) = (Some(self.install()), Some(step.uid));
+        let (install, owner) = (self.install(), Some(step.uid));
         Some(Doubt { what, why: self.why(does), command, places: vec![word(&step.path)], install, owner, is_refused })
     }
 
@@ -186,7 +232,7 @@ impl Case<'_> {
             why: self.why("who writes there"),
             command: Some(command.into()),
             places: vec![word(&step.path)],
-            install: is_refused.then(|| self.install()),
+            install: self.install().filter(|_| is_refused),
             owner: None,
             is_refused,
         })
@@ -196,20 +242,13 @@ impl Case<'_> {
         format!("{does} runs code as {}", self.ground.names().user_word(self.authority.uid))
     }
 
-    fn install(&self) -> String {
-        format!("install -m 0755 {} /usr/local/lib/perfwatch/plugins/", word(self.file))
+    fn install(&self) -> Option<String> {
+        self.is_library.then(|| format!("install -m 0755 {} /usr/local/lib/perfwatch/plugins/", word(self.file)))
     }
 }
 
 fn shown(path: &Path) -> impl fmt::Display + '_ {
     harmless::path(path)
-}
-
-/// A path as a shell takes it for one word: whoever named it may not have meant well.
-fn word(path: &Path) -> String {
-    let shown = shown(path).to_string();
-    let is_plain = |one: char| one.is_alphanumeric() || "/._-+@:,%=".contains(one);
-    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
 /// Something that others could change.
@@ -276,13 +315,13 @@ pub enum TrustError {
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TrustError::Refused(doubt) => write!(f, "not loaded: {doubt}"),
+            TrustError::Refused(doubt) => doubt.fmt(f),
             TrustError::Replaced(path) => write!(
                 f,
-                "not loaded: {} was replaced while it was looked at; who replaces it could not be judged. perfwatch reload",
+                "{} was replaced while it was looked at; who replaces it could not be judged. perfwatch reload",
                 shown(path)
             ),
-            TrustError::Look { path, .. } => write!(f, "not loaded: could not see whose {} is", shown(path)),
+            TrustError::Look { path, .. } => write!(f, "could not see whose {} is", shown(path)),
         }
     }
 }

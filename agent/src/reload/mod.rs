@@ -56,6 +56,10 @@ pub struct NotReloaded {
 }
 
 impl NotReloaded {
+    fn at_fault(faults: &[String]) -> NotReloaded {
+        NotReloaded { code: code::CONFIG, text: faults.join("\n") }
+    }
+
     fn failed(text: impl Into<String>) -> NotReloaded {
         NotReloaded { code: code::FAILED, text: text.into() }
     }
@@ -155,7 +159,7 @@ impl Operator {
     /// # Errors
     /// Why it would be refused, as far as that is known before anything is started.
     pub fn diff(&self) -> Result<String, NotReloaded> {
-        lock(&self.0.running).look(&Ask::All).map(|(_, diff)| diff.to_string())
+        lock(&self.0.running).look(&Ask::All).map(|(_, diff, _)| diff.to_string())
     }
 
     /// Takes up what has changed in the folders that are watched. Whoever cannot be taken up stays as it was, which is logged once.

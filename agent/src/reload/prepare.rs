@@ -1,7 +1,7 @@
 //! The collectors of a reload, made ready beside those that run: who comes is loaded and tried, who is to take over from another
 //! is read once in a child of its own, and only then is there a change to be made.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use plugin_api::host_side::roots::Roots;
@@ -30,8 +30,8 @@ pub(super) struct Beside<'a> {
     pub(super) failing: HashSet<String>,
     /// Those that are not looked at before they take over, by the operator's word.
     pub(super) unseen: HashSet<String>,
-    /// Replacements that were looked at before and did not do.
-    pub(super) refused: &'a HashSet<String>,
+    /// The replacement of each collector that was looked at last and did not do.
+    pub(super) refused: &'a HashMap<String, String>,
     /// One that does not do refuses all.
     pub(super) whole: bool,
 }
@@ -50,7 +50,8 @@ pub(super) struct Prepared {
 /// A collector that stays as it was, as what was to replace it does not do.
 pub(super) struct Kept {
     pub(super) name: String,
-    pub(super) why: String,
+    /// None where that was told before.
+    pub(super) why: Option<String>,
     /// What it was that does not do: it is not looked at again.
     pub(super) candidate: String,
 }
@@ -108,11 +109,21 @@ impl Beside<'_> {
         replaces: Option<usize>,
         event: Event,
     ) -> Result<Member, SetupError> {
+        let had_none = self.members.iter().any(|member| Some(member.place) == replaces && member.plan.plugin.is_err());
+        if let (Err(why), true, false) = (&plan.plugin, self.whole, had_none) {
+            return Err(SetupError::Unavailable(vec![format!("collector {}: {why}", plan.name)]));
+        }
         let place = self.place();
         let recruited = recruiting.recruit(place, plan, setup.timing(plan));
         if let (Some(why), Ok(_)) = (&recruited.missing, &plan.plugin) {
             if plan.required || self.whole {
                 return Err(SetupError::Unavailable(vec![format!("collector {}: {why}", plan.name)]));
+            }
+            if let Some(before) = self.members.iter().find(|member| Some(member.place) == replaces) {
+                self.give_back(place);
+                let candidate = recruiting.candidate(plan);
+                prepared.kept.push(Kept { name: plan.name.clone(), why: Some(why.clone()), candidate });
+                return Ok(before.clone());
             }
             tracing::error!(collector = plan.name, "{why}");
         }
@@ -131,20 +142,16 @@ impl Beside<'_> {
         prepared: &mut Prepared,
     ) -> Result<Member, SetupError> {
         let candidate = recruiting.candidate(plan);
-        let keep = |why: String, prepared: &mut Prepared, candidate| {
-            prepared.kept.push(Kept { name: plan.name.clone(), why, candidate });
-            Ok(before.clone())
-        };
-        if self.refused.contains(&candidate) && !self.whole {
-            return Ok(before.clone());
+        let was_seen = !self.whole && self.refused.get(&plan.name) == Some(&candidate);
+        let seen = if was_seen { Ok(()) } else { self.look(plan, recruiting) };
+        if let (Err(why), true) = (&seen, self.whole) {
+            let why =
+                format!("collector {}: what was to replace it was started beside it and failed: {why}", plan.name);
+            return Err(SetupError::Unavailable(vec![why]));
         }
-        if let Err(why) = self.look(plan, recruiting) {
-            if self.whole {
-                let why =
-                    format!("collector {}: what was to replace it was started beside it and failed: {why}", plan.name);
-                return Err(SetupError::Unavailable(vec![why]));
-            }
-            return keep(why, prepared, candidate);
+        if was_seen || seen.is_err() {
+            prepared.kept.push(Kept { name: plan.name.clone(), why: seen.err(), candidate });
+            return Ok(before.clone());
         }
         let event = event(plan, before, changes);
         self.come(plan, setup, recruiting, prepared, Some(before.place), event)
@@ -164,6 +171,15 @@ impl Beside<'_> {
             }
             Some(Ok(Probe::Failed(_)) | Err(_)) if self.failing.contains(&plan.name) => Ok(()),
             Some(Ok(Probe::Failed(why)) | Err(why)) => Err(why),
+        }
+    }
+
+    /// A place that nobody comes to after all.
+    fn give_back(&mut self, place: usize) {
+        if place + 1 == self.places {
+            self.places -= 1;
+        } else {
+            self.vacant.push(place);
         }
     }
 

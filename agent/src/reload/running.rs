@@ -1,6 +1,6 @@
 //! What runs, as a reload sees it: by which plan, at which places, of which libraries. Held by whoever reloads, one at a time.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,8 +63,8 @@ pub(crate) struct Memory {
     vacant: Vec<usize>,
     /// The next place that never was in use; 0 before the first reload.
     places: usize,
-    /// Replacements that did not do.
-    refused: HashSet<String>,
+    /// The replacement of each collector that did not do last.
+    refused: HashMap<String, String>,
     /// What was told of configuration and plugins, so that it is not told again for as long as it is so.
     remarks: HashSet<String>,
     /// Why nothing was taken up the last time.
@@ -99,8 +99,8 @@ impl Running {
         is_news
     }
 
-    /// Reads all anew and says what would change.
-    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff), NotReloaded> {
+    /// Reads all anew and says what would change; and what is wrong with files of `conf.d`, which stay as they were.
+    pub(super) fn look(&mut self, ask: &Ask) -> Result<(Setup, Diff, Vec<String>), NotReloaded> {
         let nothing = HashSet::new();
         let (reread, unfinished) = match ask {
             Ask::All => (Reread::All, &nothing),
@@ -108,9 +108,24 @@ impl Running {
             Ask::Released(_) => (Reread::Nothing, &nothing),
         };
         let mut setup = self.setup.again(reread, unfinished)?;
-        let refused = setup.faulty("is at fault");
-        if !refused.is_empty() {
-            return Err(NotReloaded { code: code::CONFIG, text: refused.join("\n") });
+        let mut faults = setup.faulty("is at fault");
+        match ask {
+            Ask::All if !faults.is_empty() => return Err(NotReloaded::at_fault(&faults)),
+            Ask::All => {}
+            Ask::Seen(_) | Ask::Released(_) => {
+                // What was left out all along is nothing new.
+                let before = self.setup.faulty("is at fault");
+                faults.retain(|fault| !before.contains(fault));
+                let left_out = |setup: &Setup| -> HashSet<PathBuf> {
+                    setup.config.left_out().iter().map(|left_out| PathBuf::from(&left_out.path)).collect()
+                };
+                let (now, before) = (left_out(&setup), left_out(&self.setup));
+                // What they said holds, and keeps nothing else from being taken up.
+                let held: HashSet<PathBuf> = now.difference(&before).chain(unfinished).cloned().collect();
+                if held.len() > unfinished.len() {
+                    setup = self.setup.again(reread, &held)?;
+                }
+            }
         }
         if matches!(ask, Ask::All) {
             setup.can_run()?;
@@ -139,7 +154,7 @@ impl Running {
                 }
             }
         }
-        Ok((setup, diff))
+        Ok((setup, diff, faults))
     }
 
     /// How the library of a collector that runs has changed.
@@ -153,7 +168,18 @@ impl Running {
 
     /// Takes up what has changed.
     pub(super) fn take(&mut self, ask: &Ask) -> Result<Reloaded, NotReloaded> {
-        let done = self.look(ask).and_then(|(setup, diff)| self.make(ask, setup, diff));
+        let done = self.look(ask).and_then(|(setup, diff, faults)| {
+            let told = self.memory.told.clone();
+            let made = self.make(ask, setup, diff)?;
+            if faults.is_empty() {
+                return Ok(made);
+            }
+            self.memory.told = told;
+            if !made.text.is_empty() {
+                tracing::info!("taken up: {}", made.text.trim_end());
+            }
+            Err(NotReloaded::at_fault(&faults))
+        });
         if let (Ask::All, Err(refused)) = (ask, &done) {
             let cause = Some(format!("refused: {}", brief(refused.text.lines().next().unwrap_or_default())));
             let event = Event { cause, ..Event::new(EventKind::Reload) };
@@ -186,15 +212,14 @@ impl Running {
         if identity != self.host || setup.plan.agent.labels != self.setup.plan.agent.labels {
             change.labels = Some((identity.clone(), setup.plan.agent.labels.clone()));
         }
-        for kept in &kept {
+        for (kept, why) in kept.iter().filter_map(|kept| Some((kept, kept.why.as_ref()?))) {
             tracing::error!(
                 collector = kept.name,
-                "goes on as it was: what was to replace it was started beside it: {}",
-                kept.why
+                "goes on as it was: what was to replace it was started beside it and failed: {why}"
             );
             change.events.push(Event {
                 collector: Some(kept.name.as_str().into()),
-                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(&kept.why))),
+                cause: Some(format!("goes on as it was, as what was to replace it failed: {}", brief(why))),
                 ..Event::new(EventKind::Reload)
             });
         }
@@ -221,7 +246,8 @@ impl Running {
         outlets.keep();
         // From here on this is what runs.
         self.memory.places = places;
-        self.memory.refused.extend(kept.iter().map(|kept| kept.candidate.clone()));
+        self.memory.refused.retain(|name, _| members.iter().any(|member| member.plan.name == *name));
+        self.memory.refused.extend(kept.iter().map(|kept| (kept.name.clone(), kept.candidate.clone())));
         let stays: HashSet<&str> = kept.iter().map(|kept| &*kept.name).collect();
         let told = Diff {
             collectors: diff.collectors.into_iter().filter(|(name, _)| !stays.contains(&**name)).collect(),

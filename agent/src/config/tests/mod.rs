@@ -93,6 +93,7 @@ pub(super) fn plugins() -> Plugins {
         ],
         at_paths: vec![available("/opt/mine.so", "cpu", "")],
         unavailable: vec![Unavailable {
+            plugin: None,
             path: PathBuf::from("/lib/libperfwatch_ups.so"),
             reason: "others may write to it".to_owned(),
         }],

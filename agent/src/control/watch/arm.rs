@@ -203,8 +203,9 @@ impl Arming {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno @ (Errno::NOSPC | Errno::NOMEM)) => {
                 self.fault.get_or_insert_with(|| format!(
-                    "could not watch {}: {errno}: this user has no inotify watches left: raise fs.inotify.max_user_watches, or set agent.watch = \"off\"; until then a change there is taken up by: perfwatch reload",
-                    path.display()
+                    "could not watch {}: this user has no inotify watches left (errno {}): raise fs.inotify.max_user_watches, or set agent.watch = \"off\"; until then a change there is taken up by: perfwatch reload",
+                    path.display(),
+                    errno.raw_os_error()
                 ));
             }
             // A folder that this user may pass and not read. Whoever reads it next says so, where that matters.

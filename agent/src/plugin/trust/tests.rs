@@ -6,7 +6,7 @@ use super::*;
 const DEV: u32 = 1000;
 const ANN: u32 = 1001;
 const EVE: u32 = 1003;
-const AGENT: Authority = Authority { uid: 0, service: false, sudo_uid: None, beside: None, relaxed: false };
+const AGENT: Authority = Authority { uid: 0, service: false, sudo_uid: None, beside: None, relaxed: false, lock: None };
 const ROOT: &Authority = &AGENT;
 const USER: &Authority = &Authority { uid: DEV, ..AGENT };
 
@@ -30,7 +30,7 @@ fn step(path: &str, mode: u32, uid: u32, gid: u32) -> Step {
 
 fn judged(authority: &Authority, way: &[Step]) -> Result<Vec<String>, String> {
     let folder = way.iter().rfind(|step| step.kind == Kind::Folder && step.is_above).map(|folder| folder.inode);
-    let judged = authority.judge_way(way, folder, &Ground::of(names()));
+    let judged = authority.judge_way(way, folder, &Ground::of(names()), true);
     judged.map(|doubts| doubts.iter().map(ToString::to_string).collect()).map_err(|error| error.to_string())
 }
 
@@ -51,7 +51,7 @@ fn folder_that_a_group_may_write_is_refused_for_root_with_the_command_that_ends_
     let file = step("/opt/pw/plugins/libperfwatch_ups.so", 0o755, 0, 0);
     assert_eq!(
         judged(ROOT, &[step("/opt/pw/plugins", 0o775, 0, 50), file]).unwrap_err(),
-        "not loaded: /opt/pw/plugins is writable by group staff (0775); who writes there runs code as root. \
+        "/opt/pw/plugins is writable by group staff (0775); who writes there runs code as root. \
          chmod g-w /opt/pw/plugins, or: install -m 0755 /opt/pw/plugins/libperfwatch_ups.so /usr/local/lib/perfwatch/plugins/"
     );
 }
@@ -86,7 +86,7 @@ fn relaxed_tells_in_the_same_words_what_it_would_refuse() {
     for step in steps {
         let refused = told(ROOT, step.clone()).unwrap_err();
         let warned = told(&AGENT.relaxed(true), step).unwrap();
-        assert_eq!(warned, [refused.strip_prefix("not loaded: ").unwrap()]);
+        assert_eq!(warned, [refused]);
     }
 }
 
@@ -175,6 +175,18 @@ fn owner_of_a_folder_above_the_executable_is_told_and_refused_in_a_service() {
         judged(&by_hand, &[step("/work", 0o777, 0, 0), way[1].clone(), way[2].clone()]).is_err(),
         "for anyone to write"
     );
+}
+
+#[test]
+fn file_that_is_no_library_is_not_to_be_installed_elsewhere() {
+    for step in [step("/etc/pw", 0o777, 0, 0), step("/etc/pw", 0o755, ANN, 50), step("/etc/pw/a.so", 0o755, ANN, 50)] {
+        let path = step.path.display().to_string();
+        let refused = ROOT.judge_way(&[step], None, &Ground::of(names()), false).unwrap_err().to_string();
+        assert!(
+            refused.ends_with(&format!("o-w {path}")) || refused.ends_with(&format!("chown root {path}")),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
@@ -289,7 +301,7 @@ fn stranger_who_owns_the_file_a_folder_or_a_link_is_named() {
     for (owned, told) in [(&*path, ""), (closed, ""), (&*link, "the link ")] {
         std::os::unix::fs::lchown(owned, Some(61_234), None).unwrap();
         let refused = judge(&link).unwrap_err().to_string();
-        assert!(refused.contains(&format!("not loaded: {told}{} belongs to user 61234", owned.display())), "{refused}");
+        assert!(refused.contains(&format!("{told}{} belongs to user 61234", owned.display())), "{refused}");
         std::os::unix::fs::lchown(owned, Some(0), None).unwrap();
     }
     chown(closed, None, Some(61_234)).unwrap();
