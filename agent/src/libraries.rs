@@ -5,6 +5,7 @@
 //! for good (unloading is unsound with threads and thread-locals), so it is kept here for whoever wants the same bytes again.
 #![forbid(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -24,12 +25,14 @@ pub struct Library {
     state_dir: PathBuf,
     module: OnceLock<Result<Module, String>>,
     copy: OnceLock<Result<Arc<Loadable>, String>>,
+    /// The digest of that copy, which nobody can write to.
+    digest: OnceLock<Sha256>,
 }
 
 impl Library {
     /// A library that is not loaded yet.
     pub fn new(known: Arc<Known>, authority: Authority, state_dir: PathBuf) -> Library {
-        Library { known, authority, state_dir, module: OnceLock::new(), copy: OnceLock::new() }
+        Library { known, authority, state_dir, module: OnceLock::new(), copy: OnceLock::new(), digest: OnceLock::new() }
     }
 
     /// The plugin, whose code has not run.
@@ -68,18 +71,29 @@ impl Library {
 
     /// Whether a plugin that was just read is this one, byte for byte.
     pub fn is(&self, known: &Known) -> bool {
+        self.is_of(known, &OnceCell::new())
+    }
+
+    /// The same, with the digest of the other, which is found once for all that it is compared with.
+    fn is_of(&self, known: &Known, digest: &OnceCell<Option<Sha256>>) -> bool {
         let mine = &self.known;
         if mine.identity() == known.identity() {
             return true;
         }
-        mine.elf == known.elf && self.sha256().is_some_and(|mine| known.sha256().is_ok_and(|it| it == mine))
+        let other = || *digest.get_or_init(|| known.sha256().ok());
+        mine.identity().size == known.identity().size
+            && mine.elf == known.elf
+            && self.sha256().is_some_and(|mine| other() == Some(mine))
     }
 
     /// The digest of what runs: of the private copy where there is one. One that was written over in place has lost the bytes
     /// that it had.
     fn sha256(&self) -> Option<Sha256> {
         match self.copy.get() {
-            Some(Ok(copy)) if self.known.origin == Origin::Other => copy.sha256().ok(),
+            Some(Ok(copy)) if self.known.origin == Origin::Other => {
+                let found = self.digest.get().copied().or_else(|| copy.sha256().ok());
+                found.map(|digest| *self.digest.get_or_init(|| digest))
+            }
             _ => self.known.sha256().ok().filter(|_| self.known.is_as_it_was()),
         }
     }
@@ -87,6 +101,18 @@ impl Library {
     /// Whether it could not be had: the next who asks tries again.
     pub fn has_failed(&self) -> bool {
         matches!(self.copy.get(), Some(Err(_))) || matches!(self.module.get(), Some(Err(_)))
+    }
+
+    /// As it is kept once another lies at its path.
+    fn retired(&self, copy: &Loadable) -> Library {
+        Library {
+            known: Arc::new(self.known.of_what_is_mapped(copy)),
+            authority: self.authority.clone(),
+            state_dir: self.state_dir.clone(),
+            module: self.module.clone(),
+            copy: self.copy.clone(),
+            digest: self.digest.clone(),
+        }
     }
 
     /// What is wrong with it, with where it is.
@@ -114,7 +140,8 @@ impl Libraries {
     /// The one that is here, if it is that of this plugin, byte for byte: at its path, or replaced there before. Two files with the same
     /// bytes are two libraries.
     pub fn here(&self, known: &Known) -> Option<&Arc<Library>> {
-        let is = |library: &&Arc<Library>| !library.has_failed() && library.is(known);
+        let digest = OnceCell::new();
+        let is = |library: &&Arc<Library>| !library.has_failed() && library.is_of(known, &digest);
         let replaced = self.0.iter().filter(|(key, library)| **key != library.known.path).map(|(_, library)| library);
         let mut replaced = replaced.filter(|library| library.known.path == known.path);
         self.0.get(&known.path).filter(is).or_else(|| replaced.find(is))
@@ -123,9 +150,10 @@ impl Libraries {
     /// One that was replaced at its path goes, unless it is loaded: then it stays under the name of its descriptor.
     fn keep(&mut self, library: &Arc<Library>, path: &Path) {
         let before = self.0.insert(path.to_owned(), Arc::clone(library));
-        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, library) && before.loaded().is_some()) {
-            let name = before.copy().map_or_else(|_| path.to_owned(), |copy| copy.path());
-            self.0.insert(name, before);
+        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, library) && before.loaded().is_some())
+            && let Ok(copy) = before.copy()
+        {
+            self.0.insert(copy.path(), Arc::new(before.retired(&copy)));
         }
     }
 

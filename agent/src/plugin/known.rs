@@ -84,7 +84,7 @@ impl Known {
     pub fn read(path: &Path, bundled: &Bundled) -> Result<Known, Fault> {
         let fault = |problem| Fault { path: path.to_owned(), problem };
         let opened = open::open(path).map_err(|error| fault(error.into()))?;
-        let elf = Elf::read(&opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
+        let elf = Elf::read(&*opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
         let text = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
         let text = std::str::from_utf8(text).map_err(|_| fault(Problem::ManifestIsNoText))?.to_owned();
         let manifest = Manifest::parse(&text).map_err(|faults| {
@@ -185,7 +185,22 @@ impl Known {
             return Err(self.fault(Problem::Changed));
         }
         self.is_locked(authority, &file, size)?;
-        Ok(Loadable { file })
+        Ok(Loadable { file: Arc::new(file) })
+    }
+
+    /// The same plugin, that lets go of the file it was read from and goes by what is mapped: a file that was replaced long ago holds
+    /// neither a descriptor nor a place on the disk.
+    #[must_use]
+    pub fn of_what_is_mapped(&self, mapped: &Loadable) -> Known {
+        let Opened { identity, real_path, .. } = &self.opened;
+        Known {
+            text: self.text.clone(),
+            manifest: Arc::clone(&self.manifest),
+            path: self.path.clone(),
+            origin: self.origin,
+            elf: self.elf.clone(),
+            opened: Opened { file: Arc::clone(&mapped.file), identity: *identity, real_path: real_path.clone() },
+        }
     }
 
     fn fault(&self, problem: Problem) -> Fault {
@@ -196,7 +211,7 @@ impl Known {
 /// A library in the form in which it is mapped.
 #[derive(Debug)]
 pub struct Loadable {
-    file: File,
+    file: Arc<File>,
 }
 
 impl Loadable {

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{error, fmt, fs, io};
 
 use rustix::fs::{Mode, OFlags};
@@ -64,7 +65,7 @@ impl From<&fs::Metadata> for Identity {
 #[derive(Debug)]
 pub struct Opened {
     /// The one descriptor.
-    pub file: File,
+    pub file: Arc<File>,
     /// What it was when it was opened.
     pub identity: Identity,
     /// Where it lies, all links followed.
@@ -131,7 +132,7 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened {
         identity: Identity::from(&metadata),
         real_path: fs::read_link(self_path(file.as_fd())).map_err(OpenError::Open)?,
-        file,
+        file: Arc::new(file),
     })
 }
 

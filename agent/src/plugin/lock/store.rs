@@ -88,7 +88,7 @@ fn opened(path: &Path) -> Result<Opened, ReadError> {
 
 fn parse(opened: &Opened) -> Result<Lock, ReadError> {
     let mut text = String::new();
-    (&opened.file).take(BYTES_MAX + 1).read_to_string(&mut text).map_err(ReadError::Read)?;
+    (&*opened.file).take(BYTES_MAX + 1).read_to_string(&mut text).map_err(ReadError::Read)?;
     if text.len() as u64 > BYTES_MAX {
         return Err(ReadError::NotALock(format!("it has more than {BYTES_MAX} bytes")));
     }
