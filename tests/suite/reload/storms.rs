@@ -8,7 +8,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::super::mocked::wait_until;
+use super::super::mocked::{snapshots, wait_until};
 use super::scene::{Ended, Live, STEADY, Scene, ask, assert_gone};
 use super::variant::Variant;
 
@@ -173,5 +173,46 @@ fn end_in_the_middle_of_a_reload_is_clean_and_leaves_nobody_behind() {
         if let Ok(answer) = client.join().unwrap() {
             assert_ne!(answer["code"], 0, "{answer}");
         }
+    }
+}
+
+/// A sink of one file, by a name and with settings that differ from number to number.
+fn written(scene: &Scene, number: usize) {
+    let name = ["one", "two", "two"][number % 3];
+    let file =
+        format!("type = \"file\"\npath = \"s.jsonl\"\nmin_free = \"0B\"\nkeep = {{ files = {} }}", number % 2 + 1);
+    scene.configure("", &format!("[sinks.out]\ntype = \"stdout\"\nformat = \"json\"\n[sinks.{name}]\n{file}\n"));
+}
+
+#[test]
+fn end_while_sinks_are_being_changed_loses_no_snapshot() {
+    for _ in 0..5 {
+        let scene = Scene::new();
+        written(&scene, 0);
+        let live = scene.start();
+        let (socket, over) = (live.socket.clone(), Arc::new(AtomicBool::new(false)));
+        let changes = {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                let mut applied = 0;
+                for number in 1.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    written(&scene, number);
+                    applied += usize::from(heard(&socket, RELOAD));
+                }
+                (scene, applied)
+            })
+        };
+        let mut live = live;
+        live.more(4);
+        let Ended { told, .. } = live.end();
+        over.store(true, Ordering::Relaxed);
+        let (scene, applied) = changes.join().unwrap();
+        assert!(applied > 3, "{applied}");
+        let sequence = |snapshot: &serde_json::Value| snapshot["sequence"].as_u64().unwrap();
+        let written: Vec<u64> = snapshots(&scene.site.path("s.jsonl")).iter().map(sequence).collect();
+        assert_eq!(written, (0..=sequence(told.last().unwrap())).collect::<Vec<_>>());
     }
 }

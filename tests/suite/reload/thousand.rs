@@ -129,7 +129,8 @@ fn settled(live: &mut Live, before: Option<&Having>) -> Having {
 /// What swaps of a library leave behind, where there is no way to let go of it, and where there is.
 #[test]
 fn swap_in_a_child_leaks_nothing_and_one_in_the_agent_what_the_loader_keeps() {
-    const SWAPS: usize = 50;
+    // A copy of a debug build has 17 MB, and those in the agent stay.
+    const SWAPS: usize = if cfg!(debug_assertions) { 15 } else { 50 };
     let build = Variant { version: "1.0.0", more: &[], tail: "" };
     let mut leaked = Vec::new();
     for isolation in ["process", "none"] {
