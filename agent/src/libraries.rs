@@ -88,7 +88,7 @@ impl Library {
 
     /// The digest of what runs: of the private copy where there is one. One that was written over in place has lost the bytes
     /// that it had.
-    fn sha256(&self) -> Option<Sha256> {
+    pub fn sha256(&self) -> Option<Sha256> {
         match self.copy.get() {
             Some(Ok(copy)) if self.known.origin == Origin::Other => {
                 let found = self.digest.get().copied().or_else(|| copy.sha256().ok());
@@ -160,5 +160,34 @@ impl Libraries {
     /// Lets go of those that nobody runs and that are not loaded.
     pub fn sweep(&mut self) {
         self.0.retain(|_, library| Arc::strong_count(library) > 1 || library.loaded().is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::plugin::known::Bundled;
+    use crate::plugin::sample::{Sample, manifest};
+
+    #[test]
+    fn library_that_runs_from_its_copy_keeps_its_digest_when_its_file_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libperfwatch_ups.so");
+        let write = |name: &str| {
+            fs::write(&path, Sample { manifest: Some(manifest(name).as_bytes()), ..Sample::default() }.bytes())
+                .unwrap();
+        };
+        write("ups");
+        let known = Arc::new(Known::read(&path, &Bundled::default()).unwrap());
+        let before = known.sha256().unwrap();
+        let library = Library::new(Arc::clone(&known), Authority::of_this_agent(), folder.path().to_owned());
+        library.copy().unwrap();
+        write("usv");
+        assert_ne!(known.sha256().unwrap(), before);
+        assert_eq!(library.sha256(), Some(before), "trust and blame are of what runs");
+        // Without a copy nobody knows its bytes any more.
+        assert_eq!(Library::new(known, Authority::of_this_agent(), folder.path().to_owned()).sha256(), None);
     }
 }

@@ -18,4 +18,4 @@ pub mod seal;
 pub mod trust;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

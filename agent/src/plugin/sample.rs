@@ -1,10 +1,10 @@
 //! Libraries for the tests of this room, put together by hand: every byte's place is known, so that a test can spoil just one field.
 
 /// What a made library says.
-pub(super) struct Sample<'a> {
-    pub(super) machine: u16,
-    pub(super) manifest: Option<&'a [u8]>,
-    pub(super) versions: &'a [&'a str],
+pub(crate) struct Sample<'a> {
+    pub(crate) machine: u16,
+    pub(crate) manifest: Option<&'a [u8]>,
+    pub(crate) versions: &'a [&'a str],
 }
 
 impl Default for Sample<'_> {
@@ -24,7 +24,7 @@ const DATA: usize = DYNAMIC + 16;
 
 impl Sample<'_> {
     /// The bytes of the file. Sections: none, names, versions, version names, and the manifest where there is one.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut file = vec![0; DATA];
         let names = b"\0.shstrtab\0.gnu.version_r\0.dynstr\0.perfwatch\0";
         let mut sections = vec![[0; 64]];
@@ -70,7 +70,7 @@ impl Sample<'_> {
 }
 
 /// A small manifest.
-pub(super) fn manifest(name: &str) -> String {
+pub(crate) fn manifest(name: &str) -> String {
     let metric = "[metrics.value]\nunit = \"1\"\ndescription = \"a number\"\n";
     format!("contract = \"1.0\"\n[plugin]\nname = \"{name}\"\ndescription = \"a plugin\"\n{metric}")
 }

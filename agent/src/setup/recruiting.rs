@@ -89,7 +89,7 @@ impl<'a> Recruiting<'a> {
                 "the agent before this one died in a call of plugin {}",
                 known.name()
             );
-            note(&mut self.record, known, |record, library| {
+            note(&mut self.record, known, known.sha256().ok(), |record, library| {
                 let (plugin, when) = (known.name().to_owned(), SystemTime::now());
                 record.blame(library, Blame { collector: died.collector, plugin, when, what: What::AgentDied });
             });
@@ -137,7 +137,7 @@ impl<'a> Recruiting<'a> {
             Ok(library) => library,
             Err(why) => return Some(Err(why)),
         };
-        let isolation = self.isolation(collector, library.known());
+        let isolation = self.isolation(collector, &library);
         let policy = (isolation != Isolation::None).then(|| self.policy(collector, plugin, &library));
         let copy = match library.copy() {
             Ok(copy) => copy,
@@ -170,7 +170,7 @@ impl<'a> Recruiting<'a> {
     ) -> Result<Home, String> {
         let known = library.known();
         let maker = collecting.maker(library, &self.roots);
-        match self.isolation(collector, known) {
+        match self.isolation(collector, library) {
             Isolation::Process => Ok(Home::Child(self.starter(collector, plugin, library))),
             Isolation::None => {
                 if self.runs || known.origin != Origin::Bundled {
@@ -179,7 +179,7 @@ impl<'a> Recruiting<'a> {
                 load(&self.slot, place, library).map(|()| Home::Agent(maker))
             }
             Isolation::Auto => {
-                let settled = self.is_settled(known) && load(&self.slot, place, library).is_ok();
+                let settled = self.is_settled(library) && load(&self.slot, place, library).is_ok();
                 let starter = self.starter(collector, plugin, library);
                 Ok(Home::Either { maker, starter, settled, verdict: self.verdict(place, collector, library) })
             }
@@ -187,12 +187,12 @@ impl<'a> Recruiting<'a> {
     }
 
     /// Where it is called, when the record has been heard.
-    fn isolation(&self, collector: &CollectorPlan, known: &Known) -> Isolation {
+    fn isolation(&self, collector: &CollectorPlan, library: &Library) -> Isolation {
         // Nobody is blamed on most hosts: then no digest of half a megabyte is computed.
         if collector.isolation == Isolation::Process || self.record.blames().next().is_none() {
             return collector.isolation;
         }
-        let blame = known.sha256().ok().and_then(|library| self.record.blamed(library));
+        let blame = library.sha256().and_then(|library| self.record.blamed(library));
         let Some(blame) = blame else { return collector.isolation };
         let (name, when) = (&collector.name, humantime::format_rfc3339_seconds(blame.when));
         if collector.isolation == Isolation::None && collector.isolation_written {
@@ -211,8 +211,8 @@ impl<'a> Recruiting<'a> {
         Isolation::Process
     }
 
-    fn is_settled(&mut self, known: &Known) -> bool {
-        let Ok(library) = known.sha256() else { return false };
+    fn is_settled(&mut self, library: &Library) -> bool {
+        let Some(library) = library.sha256() else { return false };
         let agent = self.agent.or_else(|| agent_sha256().ok());
         self.agent = agent;
         agent.is_some_and(|agent| self.record.trusts(library, agent))
@@ -227,7 +227,7 @@ impl<'a> Recruiting<'a> {
                 load(&slots.slot(), place, &library)?;
             }
             let mut record = Record::read(&state_dir);
-            note(&mut record, known, |record, library| match verdict {
+            note(&mut record, known, library.sha256(), |record, library| match verdict {
                 Ok(()) => {
                     if let Ok(agent) = agent_sha256() {
                         record.trust(library, agent);
@@ -312,8 +312,12 @@ fn load(slot: &Slot, place: usize, library: &Library) -> Result<(), String> {
 }
 
 /// Changes what is on record of a library. Where that fails, the next start knows nothing of it, which is said.
-fn note(record: &mut Record, known: &Known, edit: impl FnOnce(&mut Record, Sha256)) {
-    let written = known.sha256().and_then(|library| record.change(|record| edit(record, library)));
+fn note(record: &mut Record, known: &Known, digest: Option<Sha256>, edit: impl FnOnce(&mut Record, Sha256)) {
+    let Some(digest) = digest else {
+        tracing::debug!(plugin = known.name(), "nothing is put on record of a library that was written over since");
+        return;
+    };
+    let written = record.change(|record| edit(record, digest));
     if let Err(cause) = written {
         tracing::warn!(plugin = known.name(), %cause, "could not write {}", record.path().display());
     }
