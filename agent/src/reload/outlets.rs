@@ -7,6 +7,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use plugin_api::host_side::options::OptionValue;
@@ -21,6 +24,12 @@ use crate::sink::{Sink, Sinks};
 
 /// How long a sink has to end its write, and one that is to end to do so: a disk takes milliseconds, one that is busy for longer is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long one may take to be opened. Meanwhile others that change write nothing, and no other reload begins.
+const OPENS_WITHIN: Duration = Duration::from_secs(10);
+/// How many may hang in that, each on a thread of its own, before none is tried any more.
+const OPENING_MAX: usize = 8;
+static OPENING: AtomicUsize = AtomicUsize::new(0);
 
 /// What a reload does to the sinks. Dropped, it is undone.
 pub(super) struct Outlets<'a> {
@@ -98,14 +107,27 @@ impl<'a> Outlets<'a> {
 
     /// Opens one. What left a moment ago may still hold the file.
     fn sink(&mut self, plan: &SinkPlan) -> Result<Option<Box<dyn Sink>>, SetupError> {
-        if let Some(path) = path(plan).filter(|_| plan.kind == Ok(SinkKind::File)) {
-            let missing = [Some(path), path.parent()].into_iter().flatten().filter(|path| !path.exists());
-            self.made.extend(missing.map(Path::to_owned));
-        }
-        match open(plan, self.output) {
-            Err(_) if self.sinks.await_leaving(PATIENCE) => open(plan, self.output),
+        match self.open_in_time(plan) {
+            Err(_) if self.sinks.await_leaving(PATIENCE) => self.open_in_time(plan),
             opened => opened,
         }
+    }
+
+    /// Its disk may hang, which must hold up neither the sinks that have let go nor whoever reloads next.
+    fn open_in_time(&mut self, plan: &SinkPlan) -> Result<Option<Box<dyn Sink>>, SetupError> {
+        let output = self.output.map(File::try_clone).transpose();
+        let output = output.map_err(|cause| SetupError::System("copy the descriptor of standard output", cause))?;
+        let wanted = plan.clone();
+        let opened = in_time(OPENS_WITHIN, move || {
+            let path = path(&wanted).filter(|_| wanted.kind == Ok(SinkKind::File));
+            let places = path.into_iter().flat_map(|path| [Some(path), path.parent()]).flatten();
+            let missing: Vec<_> = places.filter(|path| !path.exists()).map(Path::to_owned).collect();
+            (missing, open(&wanted, output.as_ref()))
+        });
+        let failed = |cause: String| SetupError::Sink { name: plan.name.clone(), cause: cause.into() };
+        let (missing, opened) = opened.map_err(failed)?;
+        self.made.extend(missing);
+        opened
     }
 
     fn hold(&self, old: &SinkPlan) -> Result<Held, String> {
@@ -147,6 +169,26 @@ impl<'a> Outlets<'a> {
     }
 }
 
+/// Has this done on a thread of its own. One that hangs is left behind, and what it comes to is dropped.
+fn in_time<T: Send + 'static>(patience: Duration, act: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    if OPENING.fetch_add(1, Ordering::Relaxed) >= OPENING_MAX {
+        OPENING.fetch_sub(1, Ordering::Relaxed);
+        return Err(format!("{OPENING_MAX} that were to be opened before hang in that"));
+    }
+    let (tell, told) = sync_channel(1);
+    let begun = thread::Builder::new().name("open".into()).spawn(move || {
+        let done = act();
+        OPENING.fetch_sub(1, Ordering::Relaxed);
+        // Nobody may be waiting any more.
+        drop(tell.try_send(done));
+    });
+    if let Err(cause) = begun {
+        OPENING.fetch_sub(1, Ordering::Relaxed);
+        return Err(format!("could not start a thread to open it: {cause}"));
+    }
+    told.recv_timeout(patience).map_err(|_| format!("it could not be opened within {patience:.0?}: its disk may hang"))
+}
+
 fn path(sink: &SinkPlan) -> Option<&Path> {
     match sink.settings.value("path") {
         Some(OptionValue::Text(path)) => Some(Path::new(path)),
@@ -180,5 +222,30 @@ impl Drop for Outlets<'_> {
                 tracing::debug!(path = %path.display(), %cause, "could not take away what was made for a sink");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn opening_that_hangs_costs_its_patience_and_no_more_threads_than_are_allowed() {
+        let (patience, mut ends) = (Duration::from_secs(30), Vec::new());
+        assert_eq!(in_time(patience, || 7), Ok(7));
+        for _ in 0..OPENING_MAX {
+            let (end, hangs) = channel::<()>();
+            ends.push(end);
+            let told = in_time(Duration::from_millis(1), move || hangs.recv().is_ok()).unwrap_err();
+            assert!(told.contains("within 1ms"), "{told}");
+        }
+        assert!(in_time(patience, || 7).unwrap_err().contains("hang in that"));
+        ends.clear();
+        while OPENING.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(in_time(patience, || 7), Ok(7));
     }
 }
