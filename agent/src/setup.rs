@@ -143,10 +143,10 @@ impl Setup {
         })
     }
 
-    /// Keeps a copy of this configuration, which has proved good, where `agent.last_good` wants one. Waits for the disk.
-    pub fn keep_good(&self) {
-        if let Err(cause) = self.config.keep_good() {
-            let copy = self.plan.agent.last_good.as_deref().map(|path| harmless::path(path).to_string());
+    /// Keeps a copy of a configuration that has proved good, where `agent.last_good` wants one. Waits for the disk.
+    pub(crate) fn keep_good(config: &Config) {
+        if let Err(cause) = config.keep_good() {
+            let copy = config.agent().last_good.as_deref().map(|path| harmless::path(path).to_string());
             tracing::warn!(copy, %cause, "could not keep a copy of the config as agent.last_good wants it");
         }
     }
@@ -226,7 +226,7 @@ impl Setup {
         let (books, outlets, notes) = (Arc::clone(&ledger), sinks.clone(), slots.clone());
         let parts = Parts { identity, ledger: books, recruits, slots: notes, sinks: outlets, streams, snapshots: None };
         let agent = Agent::start(parts, closed).map_err(|cause| SetupError::System("start the collection", cause))?;
-        self.keep_good();
+        Setup::keep_good(&self.config);
         let running = Running {
             setup: self,
             members,

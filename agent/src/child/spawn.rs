@@ -16,6 +16,8 @@ use std::sync::Arc;
 use plugin_api::host_side::frame::Limits;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
+use tracing::level_filters::LevelFilter;
+
 use super::wire::{self, SET_UP_BYTES_MAX, SetUp, Task};
 use super::{ARG0, Family, PROGRAM, Policy, Printed, can_spawn};
 use crate::plugin::known::Loadable;
@@ -98,7 +100,11 @@ fn set_up(start: &Start, task: Task) -> io::Result<Vec<u8>> {
         host_root: start.host_root.clone(),
         limits: [rows, cells, text, notes],
         policy: start.policy.clone(),
-        log_level: start.log_level.to_string(),
+        // What is wanted may have become more since.
+        log_level: LevelFilter::current()
+            .into_level()
+            .map_or(start.log_level, |now| now.max(start.log_level))
+            .to_string(),
         agent: std::process::id(),
     };
     wire::set_up(&set_up).map_err(io::Error::other)

@@ -67,9 +67,10 @@ impl NotReloaded {
 
 impl From<SetupError> for NotReloaded {
     fn from(error: SetupError) -> NotReloaded {
-        // What a plugin lacks is a reason to refuse a configuration like any other: one code for who deploys.
+        // That a plugin cannot be had or a sink not be opened is a reason to refuse a configuration like any other: one code for
+        // who deploys.
         let code = match &error {
-            SetupError::Unavailable(_) => code::CONFIG,
+            SetupError::Unavailable(_) | SetupError::Sink { .. } => code::CONFIG,
             error => crate::cli::code_of(error),
         };
         NotReloaded { code, text: crate::assemble::chain(&error) }

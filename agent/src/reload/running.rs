@@ -34,6 +34,8 @@ use crate::snapshot::{Event, EventKind, Status};
 /// How long a change may wait for the edge of a tick. A tick that goes on is hurried after a second, and a call gives the
 /// collection thread back after 20 ms.
 const EDGE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the copy of the last good configuration is waited for: a disk takes milliseconds, one that hangs is not to hold reloads up.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 /// How many destructors of what has left may hang, each on a thread of its own. What leaves beyond that is forgotten.
 const FAREWELLS_MAX: usize = 8;
 
@@ -71,6 +73,8 @@ pub(crate) struct Memory {
     told: String,
     /// Threads in which destructors run.
     farewells: Vec<thread::JoinHandle<()>>,
+    /// The thread that keeps the last good configuration.
+    keeps: Option<thread::JoinHandle<()>>,
     facts: Option<Facts>,
 }
 
@@ -215,7 +219,7 @@ impl Running {
         for (kept, why) in kept.iter().filter_map(|kept| Some((kept, kept.why.as_ref()?))) {
             tracing::error!(
                 collector = kept.name,
-                "goes on as it was: what was to replace it was started beside it and failed: {why}"
+                "goes on as it was: what was to replace it was started beside it and failed (perfwatch reload tries it again): {why}"
             );
             change.events.push(Event {
                 collector: Some(kept.name.as_str().into()),
@@ -257,11 +261,30 @@ impl Running {
         (self.setup, self.members, self.host) = (setup, members, identity);
         self.libraries.sweep();
         let notes = self.remark();
-        self.setup.keep_good();
+        self.keep_good();
         if let Some(facts) = &self.memory.facts {
             self.hold(facts);
         }
         Ok(Reloaded { text, notes })
+    }
+
+    /// Keeps the copy of what was good, on a thread that is not waited for longer than [`DISK_PATIENCE`].
+    fn keep_good(&mut self) {
+        if self.memory.keeps.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return tracing::warn!("the copy before it is still being written: none is kept of this configuration");
+        }
+        let (config, (done, kept)) = (self.setup.config.clone(), std::sync::mpsc::channel());
+        let keep = move || {
+            Setup::keep_good(&config);
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        };
+        match thread::Builder::new().name("last good".into()).spawn(keep) {
+            Ok(thread) => self.memory.keeps = Some(thread),
+            Err(cause) => tracing::warn!(%cause, "no thread to keep a copy of the configuration in"),
+        }
+        // Either way it goes on.
+        let _ = kept.recv_timeout(DISK_PATIENCE);
     }
 
     /// Collectors whose last reading was none: what takes their place need not be better.

@@ -179,7 +179,9 @@ impl<'a> Recruiting<'a> {
                 load(&self.slot, place, library).map(|()| Home::Agent(maker))
             }
             Isolation::Auto => {
-                let settled = self.is_settled(library) && load(&self.slot, place, library).is_ok();
+                let settled = self.is_settled(library)
+                    && (!self.runs || self.try_out(collector, plugin, library).is_ok())
+                    && load(&self.slot, place, library).is_ok();
                 let starter = self.starter(collector, plugin, library);
                 Ok(Home::Either { maker, starter, settled, verdict: self.verdict(place, collector, library) })
             }
