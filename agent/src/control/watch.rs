@@ -1,12 +1,12 @@
 //! Sees that a library or a file of the config has come, changed or gone, so that nobody has to say so. [E inotify]
 //!
 //! Promises: no polling, and no wake-up while nothing happens where it looks. Nothing here blocks: file systems are asked on a thread of its own,
-//! which may hang with them. A change is told [`QUIET`] after the last event of a name that matters and [`MOST`] after the
-//! first, whatever goes on; between two looks into the queue lie [`REST`], in which nobody is woken and the kernel joins events that are alike. What is told is no more
+//! which may hang with them. A change is told `QUIET` after the last event of a name that matters and `MOST` after the
+//! first, whatever goes on; between two looks into the queue lie `REST`, in which nobody is woken and the kernel joins events that are alike. What is told is no more
 //! than that something may be different, and what is still being written: the caller looks for itself, at everything. Memory is bounded by
-//! [`heard::NAMES_MAX`] names.
+//! `heard::NAMES_MAX` names.
 //!
-//! What is watched, and how folders that come later, go, come back or are links are followed, is in [`arm`]; what an event means in [`heard`].
+//! What is watched, and how folders that come later, go, come back or are links are followed, is in `arm`; what an event means in `heard`.
 //! Watches are made anew, in an instance of their own, before each report and whenever a part of a path is another than it was; the one before is
 //! emptied after that, so that there is no moment at which nobody listens. What changed before anybody listened is told as a change, too.
 //!

@@ -2,12 +2,12 @@
 //!
 //! A plugin is code: who may write its file, rename one of the folders above it or point a link on the way elsewhere runs code as the
 //! agent's user, in the agent or in a child. So each folder and each link that is passed on the way from "/" and the file itself are judged
-//! ([`walk`]), and the way has to end at the very file that was opened.
+//! (`walk`), and the way has to end at the very file that was opened.
 //!
 //! * Their owner is root, the agent's own user, or, for what lies beside the executable, the executable's owner: who could change the
 //!   plugin could change the agent. Started by hand through sudo, the user behind it is accepted with a warning; and so is, by hand, the owner of
 //!   a folder that lies above the executable as well, as that of a clone that is mounted into a container.
-//! * Nobody else may write them. Fine are a sticky folder, as `/tmp`, and a group that has no one else in it ([`names`]). Anything else is refused
+//! * Nobody else may write them. Fine are a sticky folder, as `/tmp`, and a group that has no one else in it (`names`). Anything else is refused
 //!   for root and in a service, and a warning for other users, whose plugins run as themselves. `agent.trust = "relaxed"` makes every
 //!   refusal a warning of the same words.
 //! * An access list of POSIX that lets others write shows in the bits of the group, which then are its mask: with one, no group is private.
