@@ -10,6 +10,7 @@
 //! Relies on the files being the agent's own (0600): who shortens one takes the page from under the agent.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -38,7 +39,7 @@ pub(super) const MAGIC: &[u8] = b"perfwatch calls 1\n";
 pub(super) const SLOTS_AT: usize = 64;
 /// What is mapped. The names follow.
 pub(super) const PAGE: usize = 4096;
-/// Most bytes of one file: a name takes some 200, so that 10,000 collectors have room, and a thousand reloads of twenty.
+/// Most bytes of one file: a name takes some 200, so that 10,000 collectors have room. Past a thousand reloads of twenty it is written anew.
 pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Agents of one process id, in one folder: several in a process that embeds them, or in containers that share the folder.
@@ -74,8 +75,15 @@ struct Noted {
     path: PathBuf,
     /// A bit for each slot that a thread has.
     taken: AtomicU64,
-    /// Where the next name goes.
-    end: Mutex<u64>,
+    /// Who is who, and where the next name goes.
+    names: Mutex<Names>,
+}
+
+#[derive(Debug)]
+struct Names {
+    /// The last line of each.
+    lines: BTreeMap<u32, Vec<u8>>,
+    end: u64,
 }
 
 impl Slots {
@@ -96,7 +104,7 @@ impl Slots {
                 file,
                 path,
                 taken: AtomicU64::new(0),
-                end: Mutex::new(PAGE as u64),
+                names: Mutex::new(Names { lines: BTreeMap::new(), end: PAGE as u64 }),
             })))),
             Err(cause) => {
                 // A file that stays behind is unlocked with this process, and swept at the next start.
@@ -121,13 +129,26 @@ impl Slots {
         let library = library.to_string_lossy().into_owned();
         let mut line = serde_json::to_vec(&Name { who, collector: collector.to_owned(), library, identity })?;
         line.push(b'\n');
-        let mut end = noted.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = *end + line.len() as u64;
-        if next > FILE_BYTES_MAX {
-            return Err(ErrorKind::FileTooLarge.into());
+        let mut names = noted.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.lines.get(&who) == Some(&line) {
+            return Ok(());
         }
-        noted.file.write_all_at(&line, *end)?;
-        *end = next;
+        let next = names.end + line.len() as u64;
+        if next > FILE_BYTES_MAX {
+            // After thousands of reloads: without the names of those who have gone.
+            let lines = names.lines.iter().filter(|(other, _)| **other != who).flat_map(|(_, line)| line);
+            let lines: Vec<u8> = lines.chain(&line).copied().collect();
+            if PAGE as u64 + lines.len() as u64 > FILE_BYTES_MAX {
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            noted.file.set_len(PAGE as u64)?;
+            noted.file.write_all_at(&lines, PAGE as u64)?;
+            names.end = PAGE as u64 + lines.len() as u64;
+        } else {
+            noted.file.write_all_at(&line, names.end)?;
+            names.end = next;
+        }
+        names.lines.insert(who, line);
         Ok(())
     }
 

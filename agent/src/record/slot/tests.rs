@@ -186,6 +186,22 @@ fn slots_are_nowhere_without_a_word() {
 }
 
 #[test]
+fn file_that_is_full_of_names_of_those_who_have_gone_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = Slots::open(folder.path()).unwrap();
+    name(&slots, 7, "stays", 0);
+    let long = "x".repeat(FILE_BYTES_MAX as usize / 8);
+    for number in 0..20 {
+        slots.name(1, &format!("{long}{number}"), Path::new("/x.so"), identity(number)).unwrap();
+    }
+    name(&slots, 1, "last", 21);
+    let threads = [7, 1].map(|who| (slots.slot(), who));
+    threads.iter().for_each(|(slot, who)| slot.enter(*who));
+    drop((threads, slots));
+    assert_eq!(Slots::dead(folder.path()).unwrap(), [died("last", 21), died("stays", 0)]);
+}
+
+#[test]
 fn names_beyond_the_size_of_a_file_are_an_error_and_harm_none_before() {
     let folder = tempfile::tempdir().unwrap();
     let slots = Slots::open(folder.path()).unwrap();
