@@ -130,12 +130,12 @@ fn sink_that_cannot_be_opened_refuses_the_whole() {
     let mut whole = Whole::new();
     whole.scene.site.write("occupied", "not a folder");
     whole.change("[sinks.zz]\ntype = \"file\"\npath = \"occupied/s.jsonl\"\n");
-    whole.assert_refused(1, &["sink `zz`", "occupied"]);
+    whole.assert_refused(78, &["sink `zz`", "occupied"]);
     // Also where one that runs is to write to another.
     whole.change("");
     let text = fs::read_to_string(whole.scene.site.path("perfwatch.toml")).unwrap();
     whole.scene.site.config(&text.replace("elsewhere/", "occupied/"));
-    whole.assert_refused(1, &["sink `file`", "occupied"]);
+    whole.assert_refused(78, &["sink `file`", "occupied"]);
     whole.change("");
     whole.end();
 }
@@ -208,7 +208,7 @@ fn refused_reload_leaves_nothing_for_the_next_to_trip_over() {
     let mut whole = Whole::new();
     for _ in 0..3 {
         whole.change("[sinks.zz]\ntype = \"file\"\npath = \"/proc/s.jsonl\"\n");
-        whole.assert_refused(1, &["sink `zz`"]);
+        whole.assert_refused(78, &["sink `zz`"]);
         assert_eq!(whole.live.ask("{\"ask\":\"diff\"}")["code"], 0);
     }
     whole.change("");
