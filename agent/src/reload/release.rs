@@ -1,13 +1,18 @@
 //! A library that is held in a child for what it did may run where the configuration says again.
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use plugin_api::host_side::fault::closest;
 
+use super::{NotReloaded, Running};
+use crate::cli::code;
+use crate::config::plan::Isolation;
 use crate::harmless;
 use crate::record::Record;
-use crate::setup::Setup;
+use crate::schedule::ledger::Place;
+use crate::setup::{Member, Setup};
 
 /// Why nothing is released.
 #[derive(Debug)]
@@ -68,4 +73,41 @@ fn nothing(setup: &Setup, record: &Record, name: &str) -> String {
     }
     let meant = closest(name, &known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
     format!("no plugin and no collector is called `{name}`{meant}")
+}
+
+impl Running {
+    /// Takes what is on record of a plugin away. Gives what was, and the collectors that it held.
+    pub(super) fn release(&mut self, name: &str) -> Result<(String, Vec<String>), NotReloaded> {
+        let of = |member: &&Member| {
+            member.plan.name == name
+                || member.plan.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.plugin.name == name)
+        };
+        let held: Vec<&Member> = self.members.iter().filter(of).collect();
+        let plugins: HashSet<_> =
+            held.iter().filter_map(|member| Some(&member.plan.plugin.as_ref().ok()?.path)).collect();
+        let is_of = |member: &&Member| member.plan.plugin.as_ref().is_ok_and(|plugin| plugins.contains(&plugin.path));
+        let stands = |member: &Member| {
+            self.ledger.with(|books| {
+                let entry = books.collectors.get(member.place);
+                entry.map_or((false, false), |entry| (entry.quarantined, entry.place == Place::Child))
+            })
+        };
+        let quarantined: Vec<String> =
+            held.iter().filter(|member| stands(member).0).map(|member| member.plan.name.clone()).collect();
+        let told: String = quarantined.iter().map(|name| format!("released: {name}, quarantined\n")).collect();
+        // Of the same plugin, whoever is called where the record says and the configuration does not.
+        let is_held = |member: &&Member| member.plan.isolation != Isolation::Process && stands(member).1;
+        let by_the_record = self.members.iter().filter(is_of).filter(is_held).map(|member| member.plan.name.clone());
+        match release(&self.setup, name) {
+            Ok(text) => {
+                let both: BTreeSet<String> = by_the_record.chain(quarantined).collect();
+                Ok((text + &told, both.into_iter().collect()))
+            }
+            Err(_) if !quarantined.is_empty() => Ok((told, quarantined)),
+            Err(refused) => {
+                let code = if refused.is_not_permitted() { code::NOT_PERMITTED } else { code::FAILED };
+                Err(NotReloaded { code, text: refused.to_string() })
+            }
+        }
+    }
 }

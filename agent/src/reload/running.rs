@@ -1,6 +1,6 @@
 //! What runs, as a reload sees it: by which plan, at which places, of which libraries. Held by whoever reloads, one at a time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,16 +16,15 @@ use super::prepare::{Beside, Prepared};
 use super::{Ask, Facts, NotReloaded, Reloaded};
 use crate::agent::Nursery;
 use crate::assemble::chain;
-use crate::cli::code;
 use crate::config::agent::Collect;
-use crate::config::plan::{CollectorPlan, Isolation};
+use crate::config::plan::CollectorPlan;
 use crate::libraries::Libraries;
 use crate::plugin::known::Known;
 use crate::record::Slots;
 use crate::schedule::call::Caller;
 use crate::schedule::change::{Change, Changes};
 use crate::schedule::grid::Grid;
-use crate::schedule::ledger::{Ledger, Place};
+use crate::schedule::ledger::Ledger;
 use crate::setup::{Member, Reread, Setup, SetupError};
 use crate::sink::Sinks;
 use crate::snapshot::aggregate::brief;
@@ -332,41 +331,6 @@ impl Running {
         match thread::Builder::new().name("farewell".into()).spawn(move || drop(left)) {
             Ok(thread) => self.memory.farewells.push(thread),
             Err(cause) => tracing::debug!(%cause, "no thread to take down a collector that has left"),
-        }
-    }
-
-    /// Takes what is on record of a plugin away. Gives what was, and the collectors that it held.
-    pub(super) fn release(&mut self, name: &str) -> Result<(String, Vec<String>), NotReloaded> {
-        let of = |member: &&Member| {
-            member.plan.name == name
-                || member.plan.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.plugin.name == name)
-        };
-        let held: Vec<&Member> = self.members.iter().filter(of).collect();
-        let plugins: HashSet<_> =
-            held.iter().filter_map(|member| Some(&member.plan.plugin.as_ref().ok()?.path)).collect();
-        let is_of = |member: &&Member| member.plan.plugin.as_ref().is_ok_and(|plugin| plugins.contains(&plugin.path));
-        let stands = |member: &Member| {
-            self.ledger.with(|books| {
-                let entry = books.collectors.get(member.place);
-                entry.map_or((false, false), |entry| (entry.quarantined, entry.place == Place::Child))
-            })
-        };
-        let quarantined: Vec<String> =
-            held.iter().filter(|member| stands(member).0).map(|member| member.plan.name.clone()).collect();
-        let told: String = quarantined.iter().map(|name| format!("released: {name}, quarantined\n")).collect();
-        // Of the same plugin, whoever is called where the record says and the configuration does not.
-        let is_held = |member: &&Member| member.plan.isolation != Isolation::Process && stands(member).1;
-        let by_the_record = self.members.iter().filter(is_of).filter(is_held).map(|member| member.plan.name.clone());
-        match super::release(&self.setup, name) {
-            Ok(text) => {
-                let both: BTreeSet<String> = by_the_record.chain(quarantined).collect();
-                Ok((text + &told, both.into_iter().collect()))
-            }
-            Err(_) if !quarantined.is_empty() => Ok((told, quarantined)),
-            Err(refused) => {
-                let code = if refused.is_not_permitted() { code::NOT_PERMITTED } else { code::FAILED };
-                Err(NotReloaded { code, text: refused.to_string() })
-            }
         }
     }
 

@@ -158,13 +158,12 @@ fn owner_of_the_executable_is_believed_beside_it() {
 
 #[test]
 fn owner_of_a_folder_above_the_executable_is_told_and_refused_in_a_service() {
-    let way =
-        [step("/work", 0o775, EVE, EVE), step("/work/target", 0o755, 0, 0), step("/work/target/a.so", 0o755, 0, 0)];
+    let way = [step("/mnt", 0o775, EVE, EVE), step("/mnt/target", 0o755, 0, 0), step("/mnt/target/a.so", 0o755, 0, 0)];
     let by_hand = Authority { beside: Some((way[1].inode, 0)), ..AGENT };
     let warned = judged(&by_hand, &way).unwrap();
     assert_eq!(warned.len(), 1);
     assert!(
-        warned[0].starts_with("/work belongs to user 1003; who writes there runs code as root. install"),
+        warned[0].starts_with("/mnt belongs to user 1003; who writes there runs code as root. install"),
         "{warned:?}"
     );
     assert!(judged(&Authority { service: true, ..by_hand.clone() }, &way).is_err());
@@ -172,7 +171,7 @@ fn owner_of_a_folder_above_the_executable_is_told_and_refused_in_a_service() {
     let passed = [Step { is_above: false, ..way[0].clone() }, way[1].clone(), way[2].clone()];
     assert!(judged(&by_hand, &passed).is_err(), "a link led through it");
     assert!(
-        judged(&by_hand, &[step("/work", 0o777, 0, 0), way[1].clone(), way[2].clone()]).is_err(),
+        judged(&by_hand, &[step("/mnt", 0o777, 0, 0), way[1].clone(), way[2].clone()]).is_err(),
         "for anyone to write"
     );
 }
