@@ -86,7 +86,7 @@
 //!   documentation of `host_side::manifest`.
 //! - Options: [`options`]. Rows: [`Recorder::row`]. A part that failed: [`Recorder::part_failed`]. Errors: [`ErrorKind`].
 //! - Files: [`Host::proc`] for one of procfs, [`ProcFile::open`] with [`Host::sys_path`] or [`Host::root_path`] for any other; [`scan`] takes them
-//!   apart, [`pattern`] chooses among names.
+//!   apart, [`prometheus`] the text of exporters, and [`pattern`] chooses among names.
 //! - Tests: with the feature `host` as a dev-dependency, `host_side::testcase::run_all` runs a folder of captured kernel files
 //!   against the collector, without an agent and without code for a case.
 #![deny(unsafe_code)]
@@ -103,6 +103,7 @@ pub mod host_side;
 pub mod options;
 pub mod pattern;
 mod proc_file;
+pub mod prometheus;
 mod recorder;
 pub mod scan;
 mod schema;

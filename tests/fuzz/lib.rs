@@ -12,6 +12,7 @@ mod kernel;
 mod library;
 mod manifest;
 pub mod mutate;
+mod prometheus;
 mod record;
 mod snapshot;
 
@@ -56,7 +57,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub static TARGETS: [Target; 9] = [
+pub static TARGETS: [Target; 10] = [
     Target { name: "library", run: library::run, seeds: Vec::new, words: &[] },
     Target { name: "manifest", run: manifest::run, seeds: manifest::seeds, words: manifest::WORDS },
     Target { name: "heard", run: child::heard, seeds: child::seeds, words: &[] },
@@ -64,6 +65,7 @@ pub static TARGETS: [Target; 9] = [
     Target { name: "frame", run: frame::run, seeds: Vec::new, words: frame::WORDS },
     Target { name: "config", run: config::run, seeds: config::seeds, words: config::WORDS },
     Target { name: "kernel", run: kernel::run, seeds: kernel::seeds, words: kernel::WORDS },
+    Target { name: "prometheus", run: prometheus::run, seeds: prometheus::seeds, words: prometheus::WORDS },
     Target { name: "record", run: record::run, seeds: record::seeds, words: record::WORDS },
     Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds, words: snapshot::WORDS },
 ];

@@ -83,6 +83,11 @@ fn any_kernel_file_is_read_or_said_to_be_none() {
 }
 
 #[test]
+fn any_text_is_samples_that_are_read_again_or_a_fault() {
+    replay("prometheus", 4_000);
+}
+
+#[test]
 fn any_record_of_an_earlier_run_is_read_or_passed_over() {
     replay("record", 1_500);
 }
