@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::live::undescribed;
 
-fn read(path: impl AsRef<Path>) -> String {
+pub fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
 }
@@ -379,6 +379,7 @@ fn unit_makes_the_folders_in_which_the_agent_of_a_service_keeps_its_own() {
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let mut documents = vec!["README.md".to_owned(), "agent/ARCHITECTURE.md".into(), "plugins/README.md".into()];
+    documents.push("plugin-api/README.md".into());
     documents.extend(plugins().iter().map(|plugin| format!("plugins/{plugin}/README.md")));
     for document in documents {
         let text = read(&document);

@@ -11,6 +11,7 @@ mod embed;
 mod failures;
 mod files;
 mod golden;
+mod guide;
 mod hardship;
 mod hostile;
 mod jsonb;
