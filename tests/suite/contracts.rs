@@ -184,8 +184,9 @@ impl Instance {
 impl Module {
     /// Appended.
     pub fn sink(&self, host: HostHandle, line: &str) -> Option<u64> {
+        let Entry::Rust(module) = self.entry else { return None };
         let host = RawHost_TO::from_value(host, abi_stable::erased_types::TD_Opaque);
-        Some(self.module.create_sink()?(RStr::from_str(\"{}\"), host).unwrap().emit(RStr::from_str(line)))
+        Some(module.create_sink()?(RStr::from_str(\"{}\"), host).unwrap().emit(RStr::from_str(line)))
     }
 }
 "

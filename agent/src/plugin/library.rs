@@ -6,14 +6,17 @@
 //! `dlclose` unsound.
 #![allow(unsafe_code)]
 
+use std::ffi::c_void;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::path::Path;
+use std::ptr::NonNull;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use plugin_api::abi::{CONTRACT_SYMBOL, MODULE_SYMBOL};
 use plugin_api::host_side::door::Module;
 use plugin_api::host_side::layout::{self, LayoutError};
+use plugin_api::host_side::plain::{self, PLAIN_SYMBOL, PlainError};
 
 /// Why a library cannot be used.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub enum LoadError {
     Open(libloading::Error),
     /// It lies where nothing may be executed.
     NoExec(libloading::Error),
-    /// It lacks one of the symbols that `perfwatch_plugin!` exports.
+    /// It lacks one of the symbols that `perfwatch_plugin!` exports, and that of a plugin in C.
     Symbol(&'static str, libloading::Error),
     /// It was built against another major contract.
     Contract {
@@ -31,6 +34,8 @@ pub enum LoadError {
     },
     /// Its types are not ours.
     Layout(LayoutError),
+    /// Its entry for C is not ours.
+    Plain(PlainError),
 }
 
 impl fmt::Display for LoadError {
@@ -38,12 +43,16 @@ impl fmt::Display for LoadError {
         match self {
             LoadError::Open(_) => f.write_str("the dynamic linker could not load it"),
             LoadError::NoExec(_) => f.write_str("it lies on a file system that is mounted noexec"),
-            LoadError::Symbol(name, _) => write!(f, "it does not export {name}: is perfwatch_plugin! called in it?"),
+            LoadError::Symbol(name, _) => write!(
+                f,
+                "it does not export {name}: is perfwatch_plugin! called in it, or PERFWATCH_PLUGIN of perfwatch.h in C?"
+            ),
             LoadError::Contract { theirs } => {
                 let (major, minor, ours) = (theirs >> 16, theirs & 0xffff, plugin_api::CONTRACT >> 16);
                 write!(f, "it was built against contract {major}.{minor}, and this agent speaks {ours}.x")
             }
             LoadError::Layout(_) => f.write_str("its ABI does not fit"),
+            LoadError::Plain(_) => f.write_str("its entry does not fit"),
         }
     }
 }
@@ -57,6 +66,7 @@ impl std::error::Error for LoadError {
             }
             LoadError::Contract { .. } => None,
             LoadError::Layout(cause) => Some(cause),
+            LoadError::Plain(cause) => Some(cause),
         }
     }
 }
@@ -79,7 +89,14 @@ pub fn load(path: &Path) -> Result<Module, LoadError> {
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|cause| refused(path, cause))?;
     // Never unloaded, whatever comes below.
     let library = ManuallyDrop::new(library);
-    // SAFETY: every plugin exports a `u32` under this name; it is only read.
+    // SAFETY: only the symbol's address is taken.
+    if let Ok(symbol) = unsafe { library.get::<*mut c_void>(PLAIN_SYMBOL.as_bytes()) }
+        && let Some(symbol) = NonNull::new(symbol.into_raw())
+    {
+        // SAFETY: the address of that symbol, of a library that is never unloaded.
+        return unsafe { plain::module(symbol) }.map_err(LoadError::Plain);
+    }
+    // SAFETY: every plugin in Rust exports a `u32` under this name; it is only read.
     let contract = unsafe { library.get::<*const u32>(CONTRACT_SYMBOL.as_bytes()) };
     let contract = contract.map_err(|cause| LoadError::Symbol(CONTRACT_SYMBOL, cause))?.into_raw().cast::<u32>();
     // SAFETY: the symbol's address, found just now in a library that stays loaded; a data symbol is never null, and
