@@ -1,6 +1,7 @@
 //! Every word of the grammar, and every fault with its line.
 
 mod faults;
+mod grammar;
 
 use std::time::Duration;
 
