@@ -8,10 +8,12 @@
 //! share anything else: no async runtime, no logger, no allocator crosses the boundary, because each library has a
 //! copy of its own.
 //!
+//! **`plugin-api/README.md` is the author's guide**, from an empty folder to a plugin that is tested and installed. Here is the reference.
+//!
 //! # A whole collector
 //!
-//! A crate with `crate-type = ["cdylib"]`, the library name `perfwatch_uptime` and this crate as its dependency; beside its
-//! `Cargo.toml` this `plugin.toml`:
+//! A crate such as `perfwatch plugins new uptime` makes, with `crate-type = ["cdylib"]`, the library name `perfwatch_uptime` and this
+//! crate as its dependency; beside its `Cargo.toml` this `plugin.toml`:
 //!
 //! ```toml
 //! contract = "1.0"
@@ -82,8 +84,8 @@
 //!
 //! # Where to go on
 //!
-//! - The grammar of `plugin.toml`, options, tables, counters and rates: `host_side/manifest/grammar.md`, which is also the
-//!   documentation of `host_side::manifest`.
+//! - `plugin.toml`, each key with its default and meaning: `host_side/manifest/grammar.md`, which is also the documentation of
+//!   `host_side::manifest`.
 //! - Options: [`options`]. Rows: [`Recorder::row`]. A part that failed: [`Recorder::part_failed`]. Errors: [`ErrorKind`].
 //! - Files: [`Host::proc`] for one of procfs, [`ProcFile::open`] with [`Host::sys_path`] or [`Host::root_path`] for any other; [`scan`] takes them
 //!   apart, [`prometheus`] the text of exporters, and [`pattern`] chooses among names.

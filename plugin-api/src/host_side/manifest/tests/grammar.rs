@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::options::{DECLARATION_KEYS, type_words};
-use super::super::{metrics, plugin, reads, tables};
+use super::super::{Budget, Manifest, metrics, plugin, reads, tables};
 
 const GRAMMAR: &str = include_str!("../grammar.md");
 
@@ -46,4 +46,23 @@ fn every_word_of_a_closed_vocabulary_is_in_the_grammar() {
         let missing: Vec<_> = words.into_iter().filter(|word| !told.contains(word)).collect();
         assert!(missing.is_empty(), "{heading} lacks {missing:?}");
     }
+}
+
+#[test]
+fn words_of_a_budget_are_in_the_grammar_with_their_defaults() {
+    for spec in Budget::declared() {
+        let (_, word) = spec.name.split_once('.').unwrap();
+        let (_, default) = spec.description.rsplit_once(", else ").unwrap();
+        let number = default.bytes().all(|byte| byte.is_ascii_digit());
+        let default = if number { default.to_owned() } else { format!("{default:?}") };
+        assert!(GRAMMAR.contains(&format!(" {word} = {default}")), "{word} = {default} is not told");
+    }
+}
+
+#[test]
+fn manifest_at_the_head_of_the_crate_has_no_fault() {
+    let head = include_str!("../../../lib.rs");
+    let (_, rest) = head.split_once("//! ```toml\n").unwrap();
+    let block: Vec<_> = rest.split("//! ```").next().unwrap().lines().map(|line| line[3..].trim_start()).collect();
+    assert_eq!(Manifest::parse(&block.join("\n")).unwrap().plugin.name, "uptime");
 }
