@@ -49,13 +49,13 @@ fn site() -> Site {
 }
 
 /// What stands between the first fence of this language and its end.
-fn block<'text>(text: &'text str, language: &str) -> &'text str {
+pub fn block<'text>(text: &'text str, language: &str) -> &'text str {
     let (_, rest) = text.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no block of {language}"));
     rest.split_once("```").unwrap().0
 }
 
 /// The rows of the table under this heading, without the heading; where it stands in the text.
-fn table<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
+pub fn table<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
     let (_, rest) = text.split_once(&format!("{heading}\n"))?;
     let rows: usize = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
     let (rule, rows) = rest[..rows].split_once('\n').unwrap();
@@ -68,10 +68,10 @@ fn first_cells(rows: &str) -> impl Iterator<Item = &str> {
     rows.lines().flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
 }
 
-const OPTIONS: &str = "| option | default | meaning |";
-const METRICS: &str = "| metric | kind | unit | meaning |";
+pub const OPTIONS: &str = "| option | default | meaning |";
+pub const METRICS: &str = "| metric | kind | unit | meaning |";
 
-fn options(manifest: &Manifest) -> String {
+pub fn options(manifest: &Manifest) -> String {
     let row = |option: &plugin_api::host_side::options::OptionSpec| {
         let default = match &option.presence {
             Presence::Default(value) => format!("`{}`", value.toml()),
@@ -83,7 +83,7 @@ fn options(manifest: &Manifest) -> String {
     manifest.options.iter().map(row).collect()
 }
 
-fn metrics(manifest: &Manifest) -> String {
+pub fn metrics(manifest: &Manifest) -> String {
     let rows = |prefix: &str, metrics: &[Metric]| -> String {
         let row = |metric: &Metric| {
             let kind = match (metric.kind, &metric.source) {

@@ -1,6 +1,7 @@
 //! The promises of the project, a module each, kept by the real program with real libraries.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod author;
 mod config;
 mod contracts;
 mod control;

@@ -6,6 +6,7 @@ mod asks;
 mod check;
 mod config;
 mod lock;
+mod new;
 mod once;
 mod plugins;
 mod release;

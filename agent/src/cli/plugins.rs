@@ -7,7 +7,7 @@ use clap::Subcommand;
 use plugin_api::host_side::manifest::{Condition, Kind, Manifest, Metric, Source, ValueType};
 use plugin_api::host_side::options::{OptionSpec, OptionType, Presence, Scalar};
 
-use super::{Invocation, asks, code, fail, print};
+use super::{Invocation, asks, code, fail, new, print};
 use crate::assemble::chain;
 use crate::harmless;
 use crate::plugin::known::{Bundled, Known, Origin};
@@ -27,6 +27,7 @@ pub(super) enum Plugins {
         /// A library, or the name of a plugin that is found
         file: PathBuf,
     },
+    New(new::New),
     /// Write plugins.lock, beside the config: what may be loaded where agent.require_lock is set; and show what changed
     #[command(after_help = "Example: perfwatch plugins lock -c perfwatch.toml && perfwatch reload -c perfwatch.toml")]
     Lock {
@@ -49,6 +50,7 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
             Err(code) => code,
         },
         Plugins::Inspect { file } => inspect(invocation, file),
+        Plugins::New(asked) => new::new(invocation, asked),
         Plugins::Lock { check } => super::lock::lock(invocation, *check),
         Plugins::Release { name } => super::release::release(invocation, name),
     }
