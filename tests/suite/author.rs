@@ -131,7 +131,8 @@ fn readme_is_of_the_manifest(desk: &Desk, folder: &str) {
 #[test]
 fn author_goes_the_four_steps_of_the_readme_from_an_empty_folder_to_the_snapshot_of_a_running_agent() {
     let mut desk = Desk::new();
-    desk.site.config("[agent]\ninterval = \"100ms\"\ncollect = \"all\"\n");
+    desk.site.bundled("memory");
+    desk.site.config("[agent]\ninterval = \"100ms\"\n");
     let mut agent = desk.site.start(["run"]);
     agent.snapshot();
 
