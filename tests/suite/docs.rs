@@ -18,6 +18,7 @@ use perfwatch::control::client::DONE_WITHIN;
 use perfwatch::snapshot::read::AggregatedSnapshot;
 use perfwatch::snapshot::{EventKind, Status};
 use plugin_api::host_side::manifest::{Allowance, Budget, Kind, Manifest, Metric, Source};
+use plugin_api::host_side::options::units::duration_text;
 use plugin_api::host_side::options::{Presence, Settings};
 use serde_json::Value;
 
@@ -107,34 +108,56 @@ pub fn metrics(manifest: &Manifest) -> String {
     text
 }
 
+/// A row of the index of plugins.
+fn indexed(plugin: &str) -> String {
+    let manifest = manifest(plugin);
+    let shown = |metrics: &[Metric]| metrics.iter().filter(|metric| metric.json).count();
+    let tables = manifest.tables.iter().map(|table| format!("`{}` of {}", table.name, shown(&table.columns)));
+    let every = manifest.plugin.interval.map_or("tick".to_owned(), duration_text);
+    let reads = manifest.plugin.reads.iter().map(|read| format!("`{read}`"));
+    let cells = [
+        format!("[{plugin}]({plugin}/README.md)"),
+        manifest.plugin.description.clone(),
+        shown(&manifest.metrics).to_string(),
+        tables.collect::<Vec<_>>().join(", "),
+        every,
+        reads.collect::<Vec<_>>().join(", "),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+const INDEX: &str = "| plugin | what it measures | metrics | tables | every | reads |";
+
 #[test]
-fn tables_in_the_readme_of_a_plugin_are_what_its_manifest_declares() {
-    let mut wrong = Vec::new();
+fn tables_of_the_plugins_are_what_their_manifests_declare() {
+    let mut tables =
+        vec![("plugins/README.md".to_owned(), INDEX, plugins().iter().map(|plugin| indexed(plugin)).collect())];
     for plugin in plugins() {
         let (path, manifest) = (format!("plugins/{plugin}/README.md"), manifest(&plugin));
-        let mut text = read(&path);
-        for (heading, expected) in [(OPTIONS, options(&manifest)), (METRICS, metrics(&manifest))] {
-            let found = table(&text, heading).unwrap_or_default().to_owned();
-            if found == expected {
-                continue;
-            }
-            if std::env::var_os("UPDATE_GOLDEN").is_some() && !found.is_empty() {
-                text = text.replacen(&found, &expected, 1);
-                fs::write(root().join(&path), &text).unwrap();
-            } else {
-                wrong.push(format!("{path}: expected under {heading}\n{expected}"));
-            }
+        tables.extend([(path.clone(), OPTIONS, options(&manifest)), (path, METRICS, metrics(&manifest))]);
+    }
+    let mut wrong = Vec::new();
+    for (path, heading, expected) in tables {
+        let text = read(&path);
+        let found = table(&text, heading).unwrap_or_default();
+        if found == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_GOLDEN").is_some() && !found.is_empty() {
+            fs::write(root().join(&path), text.replacen(found, &expected, 1)).unwrap();
+        } else {
+            wrong.push(format!("{path}: expected under {heading}\n{expected}"));
         }
     }
     assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 writes these tables:\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn index_of_the_plugins_has_them_all_as_they_describe_themselves() {
+fn index_says_of_each_plugin_what_an_author_learns_from_it() {
     let index = read("plugins/README.md");
+    let patterns = table(&index, "| to see how | read |").unwrap();
     for plugin in plugins() {
-        let row = format!("| [{plugin}]({plugin}/README.md) | {} |", manifest(&plugin).plugin.description);
-        assert!(index.contains(&row), "plugins/README.md lacks: {row}");
+        assert!(patterns.contains(&format!("| [{plugin}]({plugin}/")), "no pattern is of {plugin}");
     }
 }
 
