@@ -13,6 +13,7 @@ pub mod libraries;
 pub mod log;
 pub mod own;
 pub mod plugin;
+pub mod proof;
 pub mod record;
 pub mod reload;
 pub mod schedule;

@@ -25,6 +25,7 @@ pub mod wire;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use candidate::{Candidate, Print};
 pub use family::Family;
 pub use line::{Heard, Line};
 pub use printed::Printed;
@@ -32,7 +33,7 @@ pub use probe::{Probe, probe};
 pub use sandbox::Policy;
 pub use spawn::{Born, Start, spawn};
 pub use trial::{Trial, trial};
-pub use wire::Taken;
+pub use wire::{Taken, Task};
 
 /// The running executable, whatever an upgrade has put in its place.
 const PROGRAM: &str = "/proc/self/exe";

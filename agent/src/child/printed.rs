@@ -84,7 +84,8 @@ impl Printed {
         self.hear_last(now, &mut |text| crate::log::of_collector(&collector, Level::Warn, text));
     }
 
-    fn hear(&mut self, now: Mono, say: &mut dyn FnMut(&str)) {
+    /// Hears what was printed.
+    pub(super) fn hear(&mut self, now: Mono, say: &mut dyn FnMut(&str)) {
         self.rests_until = now.plus(REST);
         let mut bytes = [0; READ_BYTES];
         for _ in 0..READS_MAX {
@@ -99,7 +100,8 @@ impl Printed {
         }
     }
 
-    fn hear_last(&mut self, now: Mono, say: &mut dyn FnMut(&str)) {
+    /// Hears the last of it: the child is dead, and all that it has started.
+    pub(super) fn hear_last(&mut self, now: Mono, say: &mut dyn FnMut(&str)) {
         self.hear(now, say);
         self.pipe = None;
         self.end_line(now, say);

@@ -21,6 +21,7 @@ use plugin_api::host_side::door::{Failure, Instance, Module};
 use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::roots::{HostHandle, Roots};
+use plugin_api::host_side::testcase;
 use plugin_api::{ErrorKind, Level};
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
@@ -111,7 +112,10 @@ fn serve(
         let asked = wire::request_from(request)?;
         let (at, at_mono) = (Wall(now(ClockId::Realtime)), Mono(now(ClockId::Monotonic)));
         let made = match &mut collector {
-            Ok(collector) => collector.read(&mut frame, asked.time_left),
+            Ok(collector) => match &set_up.task {
+                Task::Testcase(case) => collector.pass(&mut frame, case),
+                _ => collector.read(&mut frame, asked.time_left),
+            },
             Err(why) => {
                 frame.fail(ErrorKind::FAILED, why);
                 false
@@ -168,6 +172,7 @@ impl From<String> for Fault {
 /// The plugin, loaded, and its collector while there is one.
 struct Collector {
     module: Module,
+    manifest: Arc<Manifest>,
     host: HostHandle,
     options: String,
     scalars: usize,
@@ -201,8 +206,18 @@ impl Collector {
         let module = module?;
         let scalars = manifest.metrics.len();
         let speaker = Arc::clone(voice);
-        let host = HostHandle::new(roots, manifest, Arc::new(move |level, text| speaker.say(level, text)));
-        Ok(Collector { module, host, options: set_up.options.clone(), scalars, instance: None })
+        let log = Arc::new(move |level, text: &str| speaker.say(level, text));
+        let host = HostHandle::new(roots, Arc::clone(&manifest), log);
+        Ok(Collector { module, manifest, host, options: set_up.options.clone(), scalars, instance: None })
+    }
+
+    /// Runs a testcase; the frame is good, or says what differs.
+    fn pass(&self, frame: &mut Frame, case: &Path) -> bool {
+        frame.begin(self.scalars);
+        if let Err(why) = testcase::run(self.module, &self.manifest, case) {
+            frame.fail(ErrorKind::FAILED, &why);
+        }
+        true
     }
 
     /// Takes a reading into the frame, and tells whether it is the first of a new instance.

@@ -61,11 +61,11 @@ pub struct Born {
 /// # Errors
 /// Descriptors, processes or memory have run out, the options are too long, or this program cannot start children.
 pub fn spawn(start: &Start) -> io::Result<Born> {
-    begin(start, Task::Serve)
+    begin(start, Task::Serve, |_| Ok(()))
 }
 
-/// The same, of a child for any task.
-pub(super) fn begin(start: &Start, task: Task) -> io::Result<Born> {
+/// The same, of a child for any task; `watch` has its number before it does anything.
+pub(super) fn begin(start: &Start, task: Task, watch: impl FnOnce(u32) -> io::Result<()>) -> io::Result<Born> {
     can_spawn()?;
     let set_up = set_up(start, task)?;
     let (socket, theirs) =
@@ -82,7 +82,7 @@ pub(super) fn begin(start: &Start, task: Task) -> io::Result<Born> {
         Some(policy) if policy.runs_programs() => family.may_grow(&start.name, policy.memory()),
         _ => Ok(()),
     };
-    match grown.and_then(|()| tell(&socket, &set_up)) {
+    match grown.and_then(|()| watch(family.id())).and_then(|()| tell(&socket, &set_up)) {
         Ok(()) => Ok(Born { family, socket, printed }),
         Err(cause) => {
             family.end()?;

@@ -14,6 +14,7 @@ mod reload;
 mod run;
 mod schema;
 mod status;
+mod test;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};

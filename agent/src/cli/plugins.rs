@@ -1,4 +1,4 @@
-//! `perfwatch plugins`: what there is, known by manifests. No plugin's code runs.
+//! `perfwatch plugins`: what there is, known by manifests. No plugin's code runs, but in the children of `test`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::harmless;
 use crate::plugin::known::{Bundled, Known, Origin};
 use crate::setup::Setup;
 
-/// What plugins there are, what one declares, and which are held in a child
+/// What plugins there are, what one declares, whether it is good, and which are held in a child
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Plugins {
     /// List the plugins that are found, what uses them, and which are held in a child for what they did
@@ -35,6 +35,7 @@ pub(super) enum Plugins {
         #[arg(long)]
         check: bool,
     },
+    Test(super::test::Test),
     /// Let a plugin run in the agent again that is held in a child for what it did: at once where the agent runs, else from its next start
     #[command(after_help = "Example: perfwatch plugins release ups")]
     Release {
@@ -51,6 +52,7 @@ pub(super) fn plugins(invocation: &Invocation, plugins: &Plugins) -> u8 {
         },
         Plugins::Inspect { file } => inspect(invocation, file),
         Plugins::New(asked) => new::new(invocation, asked),
+        Plugins::Test(test) => super::test::test(test),
         Plugins::Lock { check } => super::lock::lock(invocation, *check),
         Plugins::Release { name } => super::release::release(invocation, name),
     }

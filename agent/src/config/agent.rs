@@ -8,6 +8,9 @@ use plugin_api::host_side::options::{OptionSpec, OptionValue, Settings, declarat
 
 use super::layers::Environment;
 
+/// How often collectors are read where nobody says.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What `[agent]` may hold.
 pub static DECLARED: LazyLock<Vec<OptionSpec>> =
     LazyLock::new(|| declarations(include_str!("declared/agent.toml")).expect("a test reads the declared keys"));
@@ -154,7 +157,7 @@ impl AgentSettings {
         let path = |name: &str| settings.text(name).map(PathBuf::from);
         let runtime_dir = path("runtime_dir").or_else(|| runtime_dir(environment));
         AgentSettings {
-            interval: settings.duration("interval").unwrap_or(Duration::from_secs(5)),
+            interval: settings.duration("interval").unwrap_or(DEFAULT_INTERVAL),
             hostname: settings.text("hostname").map(str::to_owned),
             labels: match settings.value("labels") {
                 Some(OptionValue::Map(labels)) => labels.clone(),

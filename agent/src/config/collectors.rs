@@ -23,6 +23,11 @@ pub static DECLARED: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
 /// The longest timeout that nobody asked for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a reading may take where nobody says.
+pub(crate) fn default_timeout(interval: Duration) -> Duration {
+    (interval * 4 / 5).min(DEFAULT_TIMEOUT)
+}
+
 impl Planner<'_> {
     /// All collectors: those of tables, those whose tables were left out, then what was found and nobody uses.
     pub(super) fn collectors(&mut self, merged: &Table) -> Vec<CollectorPlan> {
@@ -208,7 +213,7 @@ impl Planner<'_> {
         let interval = settings.duration("interval").or(likes.and_then(|likes| likes.interval));
         let interval = interval.unwrap_or(self.agent.interval);
         let timeout = settings.duration("timeout").or(likes.and_then(|likes| likes.timeout));
-        let timeout = timeout.unwrap_or_else(|| (interval * 4 / 5).min(DEFAULT_TIMEOUT));
+        let timeout = timeout.unwrap_or_else(|| default_timeout(interval));
         let written = settings.text("isolation").and_then(Isolation::named);
         let of_plugin = || plugin.as_ref().map_or(Isolation::Process, |plugin| plugin.isolation());
         let isolation = written.unwrap_or_else(of_plugin);

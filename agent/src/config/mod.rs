@@ -10,7 +10,7 @@
 
 mod again;
 pub mod agent;
-mod collectors;
+pub(crate) mod collectors;
 pub mod good;
 mod kept;
 pub mod layers;

@@ -22,12 +22,14 @@ pub const SET_UP_BYTES_MAX: usize = 128 << 10;
 pub(super) const SET_UP: u32 = 1;
 
 /// What a child is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// It loads the library and ends.
     Load,
     /// It answers requests until its socket ends.
     Serve,
+    /// The same, and the answer is whether it passes the testcase in this folder.
+    Testcase(PathBuf),
 }
 
 /// What a child has to know before its first request.

@@ -1,0 +1,143 @@
+//! `perfwatch plugins test`: a library goes through what a host will do to it, on its author's desk, and is told what to change.
+//!
+//! Promises: nothing of the library runs in this process. [`rehearsal`] runs it in a child: with these options, under this root, with so
+//! much room, in its sandbox or in none, for so many readings; and gives back what it said, cost, printed and asked the kernel for. Each
+//! family of checks plans such runs and judges what they gave: a pure function, and a [`Check`] with a name that stays. What can hang is
+//! killed after its patience; what is tried many times has a time in all, and says how far it came.
+//!
+//! Refuses to judge what an author's machine cannot know: a metric that no kernel of this kind has is a remark, how fast a loaded machine
+//! is as well, unless a timeout is missed.
+
+mod budget;
+mod cases;
+mod desk;
+mod files;
+mod host;
+mod options;
+mod readings;
+mod rehearsal;
+mod report;
+mod sandbox;
+mod seen;
+mod trace;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plugin_api::host_side::manifest::Allowance;
+use plugin_api::host_side::testcase::Captured;
+
+use self::desk::{Desk, Given};
+pub use self::report::{Check, Finding, Report, Verdict};
+use crate::assemble::chain;
+use crate::child::sandbox::Without;
+use crate::child::{Start, Trial, trial};
+use crate::plugin::known::{Bundled, Known};
+use crate::plugin::trust::Authority;
+
+/// How long the constructors of a library may take: what the agent gives them at its start.
+const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The library.
+    pub file: PathBuf,
+    /// A file with its options.
+    pub options: Option<PathBuf>,
+    /// The folder of its testcases.
+    pub testcases: Option<PathBuf>,
+}
+
+/// Examines a library.
+///
+/// # Errors
+/// In one sentence, why it is no plugin that could be loaded here, or which options have to be right first.
+pub fn examine(wanted: &Wanted) -> Result<Report, String> {
+    let begun = Instant::now();
+    let known = Known::read(&wanted.file, &Bundled::of_this_agent()).map_err(|fault| chain(&fault))?;
+    let manifest = Arc::clone(&known.manifest);
+    // Whoever tests it may also install it where nobody else writes: that is a remark, and no reason not to look.
+    let authority = Authority::of_this_agent();
+    let library =
+        known.loadable(&authority.clone().relaxed(true), &std::env::temp_dir()).map_err(|fault| chain(&fault))?;
+    let cases = wanted.testcases.clone().or_else(|| desk::cases_of(&wanted.file));
+    let given = desk::given(&manifest, wanted.options.as_deref(), cases.as_deref());
+    let mut report = Report {
+        plugin: manifest.plugin.name.clone(),
+        file: wanted.file.display().to_string(),
+        contract: manifest.contract.to_string(),
+        options: given.as_ref().map_or_else(Clone::clone, |given| given.from.clone()),
+        checks: Vec::new(),
+        seconds: 0.0,
+    };
+    let mut desk = Desk {
+        timeout: desk::timeout(&manifest),
+        allowance: Allowance::of(manifest.plugin.budget),
+        library: Arc::new(library),
+        settings: given.as_ref().map(|given| given.settings.clone()).unwrap_or_default(),
+        root: PathBuf::from("/"),
+        cases,
+        without: Without::from_env()?,
+        manifest,
+    };
+    let loads = loads(&desk.start(), &known, &authority);
+    let is_loaded = loads.verdict != Verdict::Failed;
+    report.checks.push(loads);
+    match given {
+        _ if !is_loaded => {}
+        Ok(given) => {
+            // Gone at the end of the run.
+            let host = given.case.as_deref().map(Captured::of).transpose()?;
+            host.iter().for_each(|host| desk.root = host.root().to_owned());
+            run_all(&desk, &given, &mut report.checks);
+        }
+        Err(why) if wanted.options.is_some() => return Err(why),
+        Err(why) => {
+            report.checks.push(Check::skipped("readings", why));
+            report.checks.extend(options::beyond(&desk));
+            report.checks.push(cases::check(&desk));
+        }
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Loaded as the agent loads it.
+fn loads(start: &Start, known: &Known, authority: &Authority) -> Check {
+    let begun = Instant::now();
+    let trial = trial(start, LOAD_PATIENCE);
+    let took = report::short(begun.elapsed());
+    let failed = |why: &str| {
+        let change = "its library, its constructors (.init_array) and what it links to have to load here";
+        vec![Finding::failure(why, change)]
+    };
+    let findings = match trial {
+        Trial::Passed => match known.may_be_loaded(authority) {
+            Ok(_) => Vec::new(),
+            Err(fault) => {
+                let change =
+                    "mend it where it is installed, or put the file into a folder that only you or root can write";
+                vec![Finding::remark(format!("an agent would not load it from here: {}", chain(&fault)), change)]
+            }
+        },
+        Trial::Failed(why) => failed(&why),
+        Trial::Omitted(cause) => failed(&format!("no child could be started: {cause}")),
+    };
+    Check::new("loads", format!("in {took}, in a child process"), findings)
+}
+
+/// In this order. What cannot even be read is not tried any further.
+fn run_all(desk: &Desk, given: &Given, checks: &mut Vec<Check>) {
+    let taken = readings::Taken::take(desk);
+    let is_read = taken.can_be_read();
+    checks.extend(readings::checks(desk, &taken));
+    if is_read {
+        checks.extend(sandbox::checks(desk, &taken));
+        checks.extend(files::checks(desk, &taken));
+        checks.extend(budget::checks(desk, &taken));
+        checks.extend(options::checks(desk, given));
+    }
+    checks.push(cases::check(desk));
+}

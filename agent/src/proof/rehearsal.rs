@@ -1,0 +1,257 @@
+//! One run: this library with these options, under this root, with this much room, inside this sandbox or none, read so often. [E]
+//!
+//! The only place of this room that starts anything, and every check is a look at what it gives back. The plugin runs in a child, which is
+//! always dead when this returns; each reading has its patience, so that one that hangs costs no more than that.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use plugin_api::host_side::frame::Frame;
+use plugin_api::host_side::manifest::Manifest;
+use plugin_api::{ErrorKind, Level};
+
+use super::seen::Seen;
+use super::trace::{Call, Trace};
+use crate::child::{Candidate, Heard, Start, Taken, Task};
+
+/// Readings whose values are kept: the rest is folded.
+pub const KEPT: usize = 4;
+/// Lines that are kept of the log and of what is printed.
+const LINES_MAX: usize = 64;
+
+/// What is to be run.
+pub struct Run<'a> {
+    /// The library, its options, root, limits and policy.
+    pub start: Start,
+    /// What the child is there for.
+    pub task: Task,
+    /// What it declares.
+    pub manifest: &'a Manifest,
+    /// The most readings.
+    pub readings: usize,
+    /// No reading is begun after so long; the first [`KEPT`] always are.
+    pub within: Duration,
+    /// How long one reading may take.
+    pub patience: Duration,
+    /// Whether its calls are told.
+    pub traced: bool,
+}
+
+/// What is done before the reading of this number.
+pub type Before<'a> = &'a mut dyn FnMut(usize) -> Result<(), String>;
+
+/// What a child holds after a reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of its own memory: `RssAnon`.
+    pub memory: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It answered to the last, and was ended.
+    Answered,
+    /// It died by itself, or sent what is no answer; in words.
+    Died(String),
+    /// It had not answered for so long, and was killed.
+    Hung(Duration),
+    /// It could not be tried.
+    NotTried(String),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Ran {
+    /// The readings; only of the first [`KEPT`] are there values.
+    pub seen: Vec<Seen>,
+    /// What each took, and what the child held after it.
+    pub costs: Vec<(Taken, Usage)>,
+    /// Metrics that had a value in any of them.
+    pub set: BTreeSet<String>,
+    /// What it logged.
+    pub logged: Vec<(Level, String)>,
+    /// What it printed.
+    pub printed: Vec<String>,
+    /// What it asked the kernel for since its library is loaded, or why that is not known.
+    pub calls: Result<Vec<Call>, String>,
+    /// How it ended.
+    pub end: End,
+}
+
+impl Ran {
+    /// In words, why it did not answer to the last.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let at = self.seen.len() + 1;
+        match &self.end {
+            End::Answered => None,
+            End::Died(how) => Some(format!("at reading {at}: {how}")),
+            End::Hung(patience) => {
+                Some(format!("no answer to reading {at} for {}: killed", humantime::format_duration(*patience)))
+            }
+            End::NotTried(why) => Some(why.clone()),
+        }
+    }
+
+    /// What it said where it found nothing to measure.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&str> {
+        let (kind, error) = self.seen.first()?.error.as_ref()?;
+        (*kind == ErrorKind::UNAVAILABLE).then_some(error.as_str())
+    }
+
+    /// The first panic.
+    #[must_use]
+    pub fn panic(&self) -> Option<&str> {
+        let panicked = self.seen.iter().find(|seen| seen.panicked())?;
+        panicked.error.as_ref().map(|(_, error)| error.as_str())
+    }
+
+    /// Nothing, as it was not tried.
+    #[must_use]
+    pub fn not_tried(why: impl Into<String>) -> Ran {
+        let why = why.into();
+        Ran {
+            seen: Vec::new(),
+            costs: Vec::new(),
+            set: BTreeSet::new(),
+            logged: Vec::new(),
+            printed: Vec::new(),
+            calls: Err(why.clone()),
+            end: End::NotTried(why),
+        }
+    }
+
+    /// The error, of the first reading that is one.
+    #[must_use]
+    pub fn error(&self) -> Option<(usize, &str)> {
+        let errors = self.seen.iter().enumerate();
+        errors.filter_map(|(at, seen)| seen.error.as_ref().map(|(_, error)| (at + 1, error.as_str()))).next()
+    }
+}
+
+/// Runs it.
+pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let mut ran = Ran::not_tried("it was not traced");
+    let mut trace = None;
+    let watch = |child| {
+        if run.traced {
+            trace = Some(Trace::begin(child));
+        }
+        Ok(())
+    };
+    let hears = Arc::clone(&printed);
+    let print =
+        Box::new(move |line: &str| keep(&mut hears.lock().unwrap_or_else(PoisonError::into_inner), line.to_owned()));
+    let begun = Candidate::watched(&run.start, run.task.clone(), run.patience, print, watch);
+    let mut child = match begun {
+        Ok(child) => child,
+        Err(cause) => {
+            ran.end = End::NotTried(format!("no child could be started: {cause}"));
+            return ran;
+        }
+    };
+    ran.end = read(run, before, &mut child, &mut ran);
+    // Before it is waited for, the tracer has to have let go of it.
+    child.kill();
+    match trace {
+        Some(Ok(trace)) => ran.calls = Ok(since_loaded(trace.end())),
+        Some(Err(cause)) => ran.calls = Err(format!("no process can be traced here: {cause}")),
+        None => {}
+    }
+    let status = child.end();
+    if let (End::Died(how), Ok(status)) = (&mut ran.end, status)
+        && how.is_empty()
+    {
+        *how = died(status);
+    }
+    ran.printed = std::mem::take(&mut printed.lock().unwrap_or_else(PoisonError::into_inner));
+    ran
+}
+
+fn read(run: &Run<'_>, before: Before<'_>, child: &mut Candidate, ran: &mut Ran) -> End {
+    let (begun, mut frame) = (Instant::now(), Frame::new(run.start.limits));
+    for number in 0..run.readings {
+        if number >= KEPT && begun.elapsed() > run.within {
+            break;
+        }
+        if let Err(why) = before(number) {
+            return End::NotTried(why);
+        }
+        child.wait_until(run.patience);
+        // That it is dead already, it is heard of next.
+        let _ = child.ask();
+        let taken = loop {
+            match child.hear(&mut frame) {
+                Some(Heard::Said(level, text)) => keep(&mut ran.logged, (level, text)),
+                Some(Heard::Reading(taken)) => break taken,
+                Some(Heard::Garbage(what)) => return End::Died(format!("it sent garbage: {what}")),
+                Some(_) => return End::Died(String::new()),
+                None => return End::Hung(run.patience),
+            }
+        };
+        let mut seen = Seen::of(&mut frame, run.manifest);
+        for name in seen.set().filter(|name| !ran.set.contains(*name)).map(str::to_owned).collect::<Vec<_>>() {
+            ran.set.insert(name);
+        }
+        if number >= KEPT {
+            seen.values.clear();
+            seen.rows.clear();
+        }
+        ran.seen.push(seen);
+        ran.costs.push((taken, usage(child.id())));
+    }
+    End::Answered
+}
+
+fn keep<T>(kept: &mut Vec<T>, one: T) {
+    if kept.len() < LINES_MAX {
+        kept.push(one);
+    }
+}
+
+fn died(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended its process with exit code {code}"),
+        (_, Some(signal)) => {
+            let name =
+                rustix::process::Signal::from_named_raw(signal).map_or(signal.to_string(), |name| format!("{name:?}"));
+            format!("it crashed: signal {name}")
+        }
+        _ => format!("it died: {status}"),
+    }
+}
+
+/// Without what the child itself does before its library is loaded: that is opened by its descriptor.
+fn since_loaded(calls: Vec<Call>) -> Vec<Call> {
+    let is_library = |call: &Call| call.target.contains("/self/fd/");
+    let from = calls.iter().rposition(is_library).map_or(calls.len(), |at| at + 1);
+    calls.into_iter().skip(from).collect()
+}
+
+/// What a process holds; zeros where it is gone.
+fn usage(process: u32) -> Usage {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Usage {
+        memory: number("RssAnon:").unwrap_or(0) << 10,
+        threads: number("Threads:").unwrap_or(0),
+        descriptors: fs::read_dir(folder.join("fd")).map_or(0, |entries| entries.count() as u64),
+    }
+}
