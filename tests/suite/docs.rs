@@ -303,7 +303,7 @@ fn shipped_config_is_what_config_default_prints() {
 }
 
 /// The commands that a help text lists, but for itself.
-fn listed(site: &Site, command: &[&str]) -> Vec<String> {
+pub fn listed(site: &Site, command: &[&str]) -> Vec<String> {
     let help = site.output(command.iter().chain(&["--help"])).stdout;
     let Some((_, rest)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| !line.is_empty());

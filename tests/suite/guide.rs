@@ -1,11 +1,12 @@
 //! The author's guide, `plugin-api/README.md`: each block of code in it is the file of a plugin that is built here, or is run.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use harness::{Running, Site, root};
 use serde_json::Value;
 
-use crate::docs::read;
+use crate::docs::{listed, read};
 
 const GUIDE: &str = "plugin-api/README.md";
 /// The plugin that it shows whole.
@@ -47,6 +48,31 @@ fn code_in_the_guide_is_that_of_a_plugin_that_is_built() {
         ["sh", "toml", "rust", "json", "sh", "toml", "sh"],
         "each block has a test, and this is their order"
     );
+}
+
+#[test]
+fn commands_in_the_guide_are_known_and_its_plugin_passes_the_one_that_tests_it() {
+    let guide = read(GUIDE);
+    let site = site();
+    for file in ["plugin.toml", "testcases"] {
+        symlink(root().join(SHOWN).join(file), site.path(file)).unwrap();
+    }
+    let plugins = listed(&site, &["plugins"]);
+    let mut tested = false;
+    for line in blocks(&guide).iter().filter(|(language, _)| *language == "sh").flat_map(|(_, lines)| lines.lines()) {
+        let Some((_, command)) = line.split_once("perfwatch plugins ") else { continue };
+        let words: Vec<&str> = command.split(' ').take_while(|word| !["&&", ""].contains(word)).collect();
+        assert!(plugins.iter().any(|known| known == words[0]), "there is no command perfwatch plugins {}", words[0]);
+        if words[0] == "test" {
+            let finished = site.output(["plugins"].iter().chain(&words).chain(&["--report", "json"]));
+            let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished}"));
+            let checks = report["checks"].as_array().unwrap();
+            // What the others find is of this machine, which may have no nodes, or be busy.
+            tested = checks.iter().any(|check| check["name"] == "testcases" && check["verdict"] == "passed");
+            assert!(tested, "{finished}");
+        }
+    }
+    assert!(tested, "the guide says how to test");
 }
 
 #[test]
