@@ -60,7 +60,7 @@ pub(crate) fn run(text: &[u8]) {
         let Sample { name, labels, value, timestamp, .. } = &sample;
         assert!(!name.is_empty() && labels.starts_with('{') && labels.ends_with('}') && !labels.contains('\n'));
         assert!(labels.len() <= text.len() + 2);
-        assert!(sample.millionths().is_none() == !(value.is_finite() && *value >= 0.0));
+        assert!(sample.millionths().is_some() == (value.is_finite() && *value >= 0.0));
         let time = timestamp.map_or(String::new(), |time| time.to_string());
         let written = format!("{name}{labels} {value:e} {time}\n");
         let again: Vec<_> = samples(written.as_bytes()).collect();

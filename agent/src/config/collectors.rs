@@ -180,6 +180,10 @@ impl Planner<'_> {
                 continue;
             }
             if available.manifest.needs_options() {
+                // Nobody put it there, and so nobody waits for it.
+                if available.bundled {
+                    continue;
+                }
                 let needed = available
                     .manifest
                     .options

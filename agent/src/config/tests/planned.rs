@@ -30,8 +30,10 @@ fn plugin_that_a_table_uses_does_not_run_beside_it() {
 
 #[test]
 fn plugin_with_a_required_option_runs_only_from_a_table() {
-    let without = plan("");
-    assert_eq!(without.notes, ["plugin `needy` does not run: it needs `url`; give it in [collectors.needy]"]);
+    let needs = "[options.url]\ntype = \"string\"\nrequired = true\ndescription = \"where it asks\"";
+    let notes = |bundled| asking("", needs, bundled).unwrap().notes;
+    assert_eq!(notes(false), ["plugin `ups` does not run: it needs `url`; give it in [collectors.ups]"]);
+    assert_eq!(notes(true), [""; 0], "what comes with the agent was put there by nobody who waits for it");
     let with = plan("[collectors.needy]\noptions.url = \"x\"\n");
     assert_eq!(with.collectors[0].plugin.as_ref().unwrap().options.json(), r#"{"url":"x"}"#);
     let told = Place::new("[collectors.needy]\n").plan().unwrap_err();
