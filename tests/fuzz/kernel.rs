@@ -7,7 +7,7 @@ use plugin_api::pattern::Patterns;
 use plugin_api::scan;
 
 use crate::states::{State, Tally};
-use crate::{dev, diskstats, files, meminfo, message, mountinfo, root, sessions, socket_files, stat, vmstat};
+use crate::{dev, diskstats, files, meminfo, message, mountinfo, psi, root, sessions, socket_files, stat, vmstat};
 
 pub(crate) const WORDS: &[&str] = &[
     "\n",
@@ -22,6 +22,9 @@ pub(crate) const WORDS: &[&str] = &[
     ":",
     "MemTotal:",
     "pgpgin ",
+    "some avg10=0.00 avg60=",
+    " avg300=",
+    " total=",
     "face |bytes |bytes ",
     " - ",
     "\\040",
@@ -48,7 +51,7 @@ pub(crate) const WORDS: &[&str] = &[
 ];
 
 /// Files, each by its parsers.
-const PARSERS: [(&str, fn(&[u8])); 14] = [
+const PARSERS: [(&str, fn(&[u8])); 15] = [
     ("stat", |file| {
         let lines = count(file);
         assert!(stat::entries(file).count() <= lines);
@@ -114,6 +117,12 @@ const PARSERS: [(&str, fn(&[u8])); 14] = [
         let compiled = Patterns::new(&patterns);
         assert!(!compiled.names(name.as_bytes()) || compiled.matches(name.as_bytes()));
     }),
+    ("psi", |file| {
+        let Ok(pressure) = psi::Pressure::parse(file) else { return };
+        let stalls = [pressure.some, pressure.full];
+        assert!(stalls.iter().any(Option::is_some), "a file of nothing is refused");
+        assert!(stalls.iter().flatten().all(|stall| stall.avg60.is_finite() && stall.avg300.is_finite()));
+    }),
 ];
 
 fn count(file: &[u8]) -> usize {
@@ -144,7 +153,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let captured = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = name.trim_end_matches('6');
-        let name = if name == "snmp" { "sockstat" } else { name };
+        let name = match name {
+            "snmp" => "sockstat",
+            "cpu" | "memory" | "io" | "irq" if path.parent().is_some_and(|folder| folder.ends_with("pressure")) => {
+                "psi"
+            }
+            name => name,
+        };
         PARSERS.iter().position(|(parser, _)| *parser == name).map(|place| (place as u8, path.to_owned()))
     };
     let found = files(&root().join("tests/hosts"), &|path| captured(path).is_some());

@@ -32,6 +32,8 @@ mod meminfo;
 mod message;
 #[path = "../../plugins/disk/src/mountinfo.rs"]
 mod mountinfo;
+#[path = "../../plugins/pressure/src/psi.rs"]
+mod psi;
 #[path = "../../plugins/system/src/sessions.rs"]
 mod sessions;
 #[path = "../../plugins/network/src/socket_files.rs"]

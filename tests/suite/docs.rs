@@ -166,7 +166,7 @@ fn config_in_the_readme_passes_the_check() {
     let site = site();
     site.config(block(&read("README.md"), "toml"));
     let finished = site.output(["check"]);
-    assert_eq!((finished.code(), &*finished.stdout), (0, "ok: 4 collectors, 2 sinks\n"), "{finished}");
+    assert_eq!((finished.code(), &*finished.stdout), (0, "ok: 5 collectors, 2 sinks\n"), "{finished}");
 }
 
 #[test]

@@ -28,4 +28,5 @@ mod replaced;
 mod schedule;
 mod service;
 mod signals;
+mod textfile;
 mod trust;
