@@ -22,6 +22,7 @@ mod lock;
 mod mocked;
 mod orphans;
 mod printed;
+mod proof;
 mod record;
 mod reload;
 mod replaced;

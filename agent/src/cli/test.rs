@@ -52,7 +52,7 @@ pub(super) fn test(test: &Test) -> u8 {
         Ok(report) => report,
         Err(why) => {
             fail(&why);
-            return code::UNAVAILABLE;
+            return code::USAGE;
         }
     };
     let printed = print(&match test.report {
@@ -60,6 +60,7 @@ pub(super) fn test(test: &Test) -> u8 {
         Format::Json => report.json(),
     });
     match report.verdict() {
+        _ if !report.is_loaded() => code::UNAVAILABLE,
         Verdict::Failed => code::FAILED,
         _ => printed,
     }

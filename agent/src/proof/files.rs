@@ -150,7 +150,7 @@ fn other_root(desk: &Desk, tree: &Tree, whole: &Ran) -> Check {
             change,
         ));
     }
-    Check::new("other_root", "it reads the host where that is mounted", findings)
+    Check::new("other_root", "its files below another root, as a container mounts a host", findings)
 }
 
 /// Made on the damaged file; then it is whole, then damaged again.
@@ -177,7 +177,7 @@ fn judge(tree: &Tree, path: &Path, damage: Damage, ran: &Ran, base: &Base) -> Ve
         findings.push(Finding::failure(format!("{file}: it panics: {}", tree.words(panic)), change));
         return findings;
     }
-    if let Some(seen) = ran.seen.iter().find(|seen| seen.refused.0 > 0) {
+    if let Some(seen) = ran.seen.iter().find(|seen| seen.refused.0 > base.seen.refused.0) {
         let what = format!("{file}: {} is set to what its declaration does not allow", seen.refused.1);
         findings.push(Finding::failure(what, "set nothing where nothing is known: null is what that is for"));
     }

@@ -21,7 +21,7 @@ mod sandbox;
 mod seen;
 mod trace;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,9 @@ use crate::plugin::trust::Authority;
 /// How long the constructors of a library may take: what the agent gives them at its start.
 const LOAD_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The check without which there is nothing to examine.
+const LOADS: &str = "loads";
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -50,18 +53,21 @@ pub struct Wanted {
     pub testcases: Option<PathBuf>,
 }
 
-/// Examines a library.
+/// Examines a library. Where it cannot even be loaded, that is all there is in the report: the check `loads`, failed.
 ///
 /// # Errors
-/// In one sentence, why it is no plugin that could be loaded here, or which options have to be right first.
+/// In words, why it cannot be run with the options that are given.
 pub fn examine(wanted: &Wanted) -> Result<Report, String> {
     let begun = Instant::now();
-    let known = Known::read(&wanted.file, &Bundled::of_this_agent()).map_err(|fault| chain(&fault))?;
-    let manifest = Arc::clone(&known.manifest);
     // Whoever tests it may also install it where nobody else writes: that is a remark, and no reason not to look.
     let authority = Authority::of_this_agent();
-    let library =
-        known.loadable(&authority.clone().relaxed(true), &std::env::temp_dir()).map_err(|fault| chain(&fault))?;
+    let loadable = |known: &Known| known.loadable(&authority.clone().relaxed(true), &std::env::temp_dir());
+    let read = Known::read(&wanted.file, &Bundled::of_this_agent());
+    let (known, library) = match read.and_then(|known| loadable(&known).map(|library| (known, library))) {
+        Ok(found) => found,
+        Err(fault) => return Ok(unknown(&wanted.file, &chain(&fault))),
+    };
+    let manifest = Arc::clone(&known.manifest);
     let cases = wanted.testcases.clone().or_else(|| desk::cases_of(&wanted.file));
     let given = desk::given(&manifest, wanted.options.as_deref(), cases.as_deref());
     let mut report = Report {
@@ -104,6 +110,19 @@ pub fn examine(wanted: &Wanted) -> Result<Report, String> {
     Ok(report)
 }
 
+/// The report of a file of which nothing is known but this.
+fn unknown(file: &Path, why: &str) -> Report {
+    let change = "build it for this machine, with this contract and its plugin.toml in it: `perfwatch plugins new` makes one that is right";
+    Report {
+        plugin: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        file: file.display().to_string(),
+        contract: "unknown".into(),
+        options: "none".into(),
+        checks: vec![Check::new(LOADS, "it is no plugin that can be loaded here", vec![Finding::failure(why, change)])],
+        seconds: 0.0,
+    }
+}
+
 /// Loaded as the agent loads it.
 fn loads(start: &Start, known: &Known, authority: &Authority) -> Check {
     let begun = Instant::now();
@@ -125,7 +144,7 @@ fn loads(start: &Start, known: &Known, authority: &Authority) -> Check {
         Trial::Failed(why) => failed(&why),
         Trial::Omitted(cause) => failed(&format!("no child could be started: {cause}")),
     };
-    Check::new("loads", format!("in {took}, in a child process"), findings)
+    Check::new(LOADS, format!("in {took}, in a child process"), findings)
 }
 
 /// In this order. What cannot even be read is not tried any further.
@@ -137,7 +156,7 @@ fn run_all(desk: &Desk, given: &Given, checks: &mut Vec<Check>) {
         checks.extend(sandbox::checks(desk, &taken));
         checks.extend(files::checks(desk, &taken));
         checks.extend(budget::checks(desk, &taken));
-        checks.extend(options::checks(desk, given));
+        checks.extend(options::checks(desk, given, &taken));
     }
     checks.push(cases::check(desk));
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use plugin_api::host_side::options::{OptionSpec, OptionType, OptionValue, Presence, Scalar};
 
 use super::desk::{self, Desk, Given};
+use super::readings::Taken;
 use super::rehearsal::End;
 use super::report::{Check, Finding};
 use crate::child::Start;
@@ -19,12 +20,14 @@ const LONG_TEXT: usize = 4096;
 
 /// Both.
 #[must_use]
-pub fn checks(desk: &Desk, given: &Given) -> Vec<Check> {
+pub fn checks(desk: &Desk, given: &Given, taken: &Taken) -> Vec<Check> {
     if desk.manifest.options.is_empty() {
         let why = "it has no options";
         return vec![Check::skipped("options_at_limits", why), Check::skipped("options_beyond", why)];
     }
-    vec![at_limits(desk, given), beyond_all(desk)]
+    // What is wrong whatever the options are, is told once.
+    let refused = taken.agent.seen.iter().map(|seen| seen.refused.0).max().unwrap_or_default();
+    vec![at_limits(desk, given, refused), beyond_all(desk)]
 }
 
 /// What can be examined where the options to run with are not known.
@@ -33,7 +36,7 @@ pub fn beyond(desk: &Desk) -> Vec<Check> {
     vec![beyond_all(desk)]
 }
 
-fn at_limits(desk: &Desk, given: &Given) -> Check {
+fn at_limits(desk: &Desk, given: &Given, refused: u32) -> Check {
     let begun = Instant::now();
     let (mut findings, mut tried, mut all) = (Vec::new(), 0, 0);
     let mut has_hung = false;
@@ -48,12 +51,16 @@ fn at_limits(desk: &Desk, given: &Given) -> Check {
             let Ok(settings) = desk::checked(&desk.manifest, &text, "the limits") else { continue };
             tried += 1;
             let ran = desk.run(Start { options: settings.json(), ..desk.start() }, 2);
+            // What the agent has no room for, it refuses.
+            if matches!(ran.end, End::NotTried(_)) {
+                continue;
+            }
             let set = format!("`{} = {}`", spec.name, shown(&value));
             has_hung = matches!(ran.end, End::Hung(_));
             if let Some(fault) = ran.fault().or(ran.panic().map(|panic| format!("it panics: {panic}"))) {
                 let change = format!("mend it, or narrow option `{}` in plugin.toml by min, max or values", spec.name);
                 findings.push(Finding::failure(format!("{set}: {fault}"), change));
-            } else if let Some(seen) = ran.seen.iter().find(|seen| seen.refused.0 > 0) {
+            } else if let Some(seen) = ran.seen.iter().find(|seen| seen.refused.0 > refused) {
                 let what = format!("{set}: {} is set to what its declaration does not allow", seen.refused.1);
                 findings.push(Finding::failure(what, "set nothing where nothing is known"));
             } else if let Some((_, error)) = ran.error().filter(|_| is_declared && ran.unavailable().is_none()) {
@@ -91,7 +98,8 @@ fn limits(spec: &OptionSpec) -> Vec<(OptionValue, bool)> {
                 Presence::Default(OptionValue::List(list)) => list.first().cloned(),
                 _ => None,
             };
-            let one = first.or(one(spec, scalar).pop().map(|(value, _)| value));
+            let short = matches!(scalar, Scalar::String | Scalar::Secret).then(|| OptionValue::Text("x".into()));
+            let one = first.or(short).or(one(spec, scalar).pop().map(|(value, _)| value));
             let long = one.map(|one| (OptionValue::List(vec![one; LONG]), false));
             [(OptionValue::List(Vec::new()), false)].into_iter().chain(long).collect()
         }

@@ -64,7 +64,7 @@ impl Taken {
 #[must_use]
 pub fn checks(desk: &Desk, taken: &Taken) -> Vec<Check> {
     let (agent, child) = (&taken.agent, &taken.child);
-    let mut checks = vec![read("read_in_agent", agent), read("read_in_child", child)];
+    let mut checks = vec![read("read_in_agent", agent, false), read("read_in_child", child, taken.can_be_read())];
     if taken.can_be_read() {
         checks.push(same(agent, child));
         checks.push(declared(desk, agent, child));
@@ -82,8 +82,8 @@ pub fn checks(desk: &Desk, taken: &Taken) -> Vec<Check> {
     checks
 }
 
-/// Whether it answers, to the last, and with what.
-fn read(name: &'static str, ran: &Ran) -> Check {
+/// Whether it answers, to the last, and with what; `by_sandbox` where it did so without one.
+fn read(name: &'static str, ran: &Ran, by_sandbox: bool) -> Check {
     if let End::NotTried(why) = &ran.end {
         return Check::skipped(name, why);
     }
@@ -98,9 +98,10 @@ fn read(name: &'static str, ran: &Ran) -> Check {
     } else if let Some((at, error)) = ran.error() {
         let last = ran.logged.iter().rev().find(|(level, _)| *level == plugin_api::Level::Error);
         let log = last.map(|(_, line)| format!("; its log: {line}")).unwrap_or_default();
-        let change = match name {
-            "read_in_child" => "see `sandbox` below for what was refused, or mend what it says",
-            _ => "mend what it says; give other options by --options where these do not fit this machine",
+        let change = match (ran.panic(), by_sandbox) {
+            (Some(_), _) => "return an Error instead: a panic costs the collector, and in the agent its place there",
+            (_, true) => "see `sandbox` below for what was refused, or mend what it says",
+            (_, false) => "mend what it says; give other options by --options where these do not fit this machine",
         };
         findings.push(Finding::failure(format!("reading {at} is an error: {error}{log}"), change));
     }
@@ -190,7 +191,7 @@ fn types(agent: &Ran, child: &Ran) -> Check {
         let change = "each row needs a key that is not empty and comes once";
         findings.push(Finding::failure(format!("{} rows of a reading were dropped", seen.dropped_rows), change));
     }
-    Check::new("types", "each value is of its declared type, each row has a key of its own", findings)
+    Check::new("types", "what is set, and the keys of rows, against plugin.toml", findings)
 }
 
 /// Whether all of it found room.
@@ -202,7 +203,11 @@ fn room(desk: &Desk, agent: &Ran) -> Check {
         findings.push(Finding::failure(format!("{rows} rows and {texts} texts of a reading found no room"), change));
     }
     let limits = desk.limits();
-    Check::new("room", format!("all of it fits into {} rows and {} cells", limits.rows, limits.cells), findings)
+    Check::new(
+        "room",
+        format!("a reading against its budget of {} rows and {} cells", limits.rows, limits.cells),
+        findings,
+    )
 }
 
 /// How long a reading takes, against its timeout.

@@ -82,6 +82,8 @@ pub struct Ran {
     pub logged: Vec<(Level, String)>,
     /// What it printed.
     pub printed: Vec<String>,
+    /// The number that its process had.
+    pub process: u32,
     /// What it asked the kernel for since its library is loaded, or why that is not known.
     pub calls: Result<Vec<Call>, String>,
     /// How it ended.
@@ -127,6 +129,7 @@ impl Ran {
             set: BTreeSet::new(),
             logged: Vec::new(),
             printed: Vec::new(),
+            process: 0,
             calls: Err(why.clone()),
             end: End::NotTried(why),
         }
@@ -162,6 +165,7 @@ pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
             return ran;
         }
     };
+    ran.process = child.id();
     ran.end = read(run, before, &mut child, &mut ran);
     // Before it is waited for, the tracer has to have let go of it.
     child.kill();
@@ -222,22 +226,17 @@ fn keep<T>(kept: &mut Vec<T>, one: T) {
 }
 
 fn died(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("it ended its process with exit code {code}"),
-        (_, Some(signal)) => {
-            let name =
-                rustix::process::Signal::from_named_raw(signal).map_or(signal.to_string(), |name| format!("{name:?}"));
-            format!("it crashed: signal {name}")
-        }
-        _ => format!("it died: {status}"),
+    match status.code() {
+        Some(code) => format!("it ended its process with exit code {code}"),
+        // As the standard library has it: `signal: 11 (SIGSEGV) (core dumped)`.
+        None => format!("it crashed: {status}"),
     }
 }
 
 /// Without what the child itself does before its library is loaded: that is opened by its descriptor.
 fn since_loaded(calls: Vec<Call>) -> Vec<Call> {
     let is_library = |call: &Call| call.target.contains("/self/fd/");
-    let from = calls.iter().rposition(is_library).map_or(calls.len(), |at| at + 1);
+    let from = calls.iter().position(is_library).map_or(calls.len(), |at| at + 1);
     calls.into_iter().skip(from).collect()
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Findings of one check that are told: an author mends the first, and runs it again.
 pub const FINDINGS_MAX: usize = 8;
 /// Bytes of one text; a plugin's own words may be any number.
-const TEXT_BYTES: usize = 1024;
+const TEXT_BYTES: usize = 600;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -121,6 +121,12 @@ impl Report {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Passed).max(Verdict::Passed)
+    }
+
+    /// Whether it could be loaded at all.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.checks.first().is_some_and(|check| check.verdict != Verdict::Failed)
     }
 
     fn count(&self, verdict: Verdict) -> usize {
@@ -289,6 +295,6 @@ to be mended: 1 passed, 1 failed, 1 with a remark, 1 skipped in 1.2 s
         let check = Check::new("reads", "x".repeat(5000), findings);
         assert_eq!((check.verdict, check.findings.len()), (Verdict::Failed, FINDINGS_MAX + 1));
         assert_eq!((&*check.findings[0].what, &*check.findings[FINDINGS_MAX].what), ("worst", "13 more of the kind"));
-        assert!(check.seen.len() < 1100);
+        assert!(check.seen.len() < TEXT_BYTES + 10);
     }
 }

@@ -294,6 +294,11 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_can_be_traced_it_is_said_at_once() {
+        assert!(Trace::begin(std::process::id()).is_err(), "nobody traces itself");
+    }
+
+    #[test]
     fn paths_are_straight() {
         assert_eq!(straight(Path::new("/proc/./net//../stat")), "/proc/stat");
     }

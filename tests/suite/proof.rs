@@ -1,0 +1,171 @@
+//! `perfwatch plugins test`: good plugins pass, each kind of fault has its sentence, and a library that kills its process kills no more.
+
+use std::path::Path;
+
+use harness::{Finished, Site, built};
+use serde_json::{Value, json};
+
+fn examine(site: &Site, library: &Path, more: &[&str]) -> Finished {
+    let library = library.to_str().unwrap();
+    site.output(["plugins", "test", library].into_iter().chain(more.iter().copied()))
+}
+
+/// The report as JSON; the exit code is the one that goes with it.
+fn report(site: &Site, library: &Path, more: &[&str]) -> Value {
+    let finished = examine(site, library, &[more, &["--report", "json"]].concat());
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished}"));
+    assert_eq!(finished.code() == 0, report["verdict"] == "passed", "{finished}");
+    report
+}
+
+fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {report:#}"))
+}
+
+/// All that was found in a check, and what to change.
+fn told(report: &Value, name: &str) -> String {
+    let findings = check(report, name)["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| format!("{} -> {}\n", finding["what"].as_str().unwrap(), finding["change"].as_str().unwrap()))
+        .collect()
+}
+
+fn site_with_options(options: &str) -> (Site, String) {
+    let site = Site::new();
+    let path = site.write("desk.toml", options);
+    (site, path.to_str().unwrap().to_owned())
+}
+
+fn test_plugin(name: &str) -> &'static Path {
+    &built().test_plugins[&format!("perfwatch_{name}")]
+}
+
+#[test]
+fn plugins_that_come_with_the_agent_pass() {
+    let site = Site::new();
+    for name in ["memory", "cpu", "disk", "network", "system"] {
+        let cases = harness::root().join("plugins").join(name).join("testcases");
+        let library = &built().plugins[&format!("perfwatch_{name}")];
+        let finished = examine(&site, library, &["--testcases", cases.to_str().unwrap()]);
+        assert_eq!(finished.code(), 0, "{finished}");
+        assert!(finished.stdout.starts_with(&format!("{name} (contract 1.")), "{finished}");
+        assert!(finished.stdout.lines().any(|line| line.starts_with("good")), "{finished}");
+        // Paths of the host's own are what a sandboxed child asks for: seen by the tracer, and covered by `reads`.
+        assert!(finished.stdout.contains("\npassed   sandbox "), "{finished}");
+        assert!(finished.stdout.contains("\npassed   reads "), "{finished}");
+        assert!(finished.stdout.contains("\npassed   testcases "), "{finished}");
+    }
+}
+
+#[test]
+fn each_fault_of_a_careless_plugin_is_told_with_what_to_change() {
+    let site = Site::new();
+    let file = site.write("words", "one two");
+    let options = site.write("desk.toml", format!("file = {file:?}\n"));
+    let report = report(&site, test_plugin("careless"), &["--options", options.to_str().unwrap()]);
+    let file = file.to_str().unwrap();
+    let allow = format!("`reads = [\"{file}\"]` in its plugin.toml would ask for it");
+    for (name, verdict, sentences) in [
+        ("loads", "passed", vec![]),
+        ("read_in_agent", "passed", vec![]),
+        ("read_in_child", "passed", vec![]),
+        ("same_in_both", "failed", vec!["words has a value in the agent, and never in its sandbox"]),
+        ("declared", "remark", vec!["readings: count, forgotten", "take it out of plugin.toml"]),
+        ("types", "failed", vec!["count was set to what its declaration does not allow"]),
+        ("time", "failed", vec!["it is given up at its timeout", "declare `timeout` in plugin.toml"]),
+        ("cpu", "failed", vec!["over its budget", "declare `budget = { cpu = ... }`"]),
+        ("memory", "failed", vec!["KiB more after "]),
+        ("threads", "failed", vec!["more after ", "end them with it"]),
+        ("descriptors", "failed", vec!["more after ", "close what a reading opens"]),
+        ("output", "failed", vec!["it prints: \"reading 0\"", "host.log"]),
+        ("sandbox", "failed", vec![&allow, "could not make a socket for tcp", "`reads = [\"tcp:9\"]`"]),
+        ("reads", "remark", vec!["does not name: \"/proc/loadavg\""]),
+        ("other_root", "remark", vec!["although its host is elsewhere: /proc/loadavg"]),
+        ("files_missing", "failed", vec!["/proc/sys/fs/file-nr is missing: files_open is 0, where it was "]),
+        ("files_empty", "failed", vec!["/proc/uptime is empty: it panics: panicked: a number"]),
+        ("files_garbage", "failed", vec!["/proc/uptime is garbage: it panics: panicked: text"]),
+        ("files_huge", "passed", vec![]),
+        ("counters_fall", "failed", vec!["when counters fall, switches_per_sec is -", "checked_sub"]),
+        ("over_budget", "skipped", vec![]),
+        ("options_at_limits", "failed", vec!["`step = 10`: it panics: panicked: no such step", "narrow option `step`"]),
+        ("options_beyond", "passed", vec![]),
+        ("testcases", "skipped", vec![]),
+    ] {
+        let told = told(&report, name);
+        assert_eq!(check(&report, name)["verdict"], verdict, "{name}: {told}");
+        sentences.iter().for_each(|sentence| assert!(told.contains(sentence), "{name}: {sentence}: {told}"));
+    }
+    assert_eq!((&report["plugin"], &report["contract"]), (&json!("careless"), &json!("1.0")));
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] == "failed").count();
+    assert_eq!(report["counts"]["failed"], failed);
+}
+
+#[test]
+fn library_that_kills_its_process_or_hangs_is_named_and_the_report_goes_on() {
+    for (does, sentence) in [
+        ("segv", "at reading 1: it crashed: signal: 11 (SIGSEGV)"),
+        ("exit_0", "at reading 1: it ended its process with exit code 0"),
+        ("panic", "reading 1 is an error: panicked: lost my head"),
+        ("hang", "no answer to reading 1 for 2s: killed"),
+    ] {
+        let (site, options) = site_with_options(&format!("does = \"{does}\""));
+        let report = report(&site, test_plugin("wild"), &["--options", &options]);
+        let told = told(&report, "read_in_agent");
+        assert!(told.contains(sentence), "{does}: {told}");
+        // What comes after it was still asked.
+        assert_eq!(check(&report, "testcases")["verdict"], "skipped", "{does}");
+    }
+}
+
+#[test]
+fn file_that_cannot_be_loaded_is_told_in_one_sentence_with_69() {
+    let site = Site::new();
+    let text = site.write("libperfwatch_text.so", "no library");
+    for (library, sentence) in [
+        (text.as_path(), "not an ELF file, so no shared library"),
+        (test_plugin("newer_contract"), "contract"),
+        (test_plugin("no_module"), "perfwatch_plugin! called in it?"),
+        (test_plugin("aborts_on_load"), "a process that loaded it died: signal: 6 (SIGABRT)"),
+    ] {
+        let finished = examine(&site, library, &["--report", "json"]);
+        assert_eq!(finished.code(), 69, "{finished}");
+        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        assert_eq!(check(&report, "loads")["verdict"], "failed");
+        assert!(told(&report, "loads").contains(sentence), "{sentence}: {report:#}");
+    }
+}
+
+#[test]
+fn options_that_have_to_be_given_are_asked_for_or_taken_from_a_testcase() {
+    let site = Site::new();
+    let without = report(&site, test_plugin("mock"), &[]);
+    let why = check(&without, "readings");
+    assert_eq!(
+        (why["verdict"].as_str(), why["seen"].as_str()),
+        (Some("skipped"), Some("it needs options: give a file with `script = ...` to --options"))
+    );
+    // With its own: rows, a part that fails, and a case that is right beside one that is not.
+    let script =
+        site.write("script", "count=1 text=x rows.a.value=1 rows.b.value=2 rows.c.value=3 rows.d!=\"no answer\"");
+    for (case, expected) in [
+        ("good", json!({ "_status": "partial", "_errors": { "rows": { "d": "no answer" } } })),
+        ("wrong", json!({ "_status": "ok" })),
+    ] {
+        site.write(format!("testcases/{case}/options.toml"), format!("script = {script:?}\n"));
+        site.write(format!("testcases/{case}/0/expected.json"), expected.to_string());
+    }
+    let cases = site.path("testcases");
+    let given = report(&site, test_plugin("mock"), &["--testcases", cases.to_str().unwrap()]);
+    assert_eq!(given["options"], "options and host of its testcase good");
+    let told_of = |name| told(&given, name);
+    assert!(told_of("read_in_agent").contains("a part or row failed: rows.d: no answer"), "{given:#}");
+    assert_eq!(check(&given, "over_budget")["verdict"], "passed", "{given:#}");
+    assert_eq!(check(&given, "testcases")["verdict"], "failed");
+    let cases = told_of("testcases");
+    assert!(cases.contains("wrong: step 0: /_status: expected \"ok\", found \"partial\""), "{cases}");
+    let (site, options) = site_with_options("scrip = \"x\"");
+    let finished = examine(&site, test_plugin("mock"), &["--options", &options]);
+    assert_eq!(finished.code(), 2, "{finished}");
+    assert!(finished.stderr.contains("desk.toml:1:") && finished.stderr.contains("script"), "{finished}");
+}
