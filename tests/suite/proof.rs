@@ -125,7 +125,7 @@ fn file_that_cannot_be_loaded_is_told_in_one_sentence_with_69() {
     for (library, sentence) in [
         (text.as_path(), "not an ELF file, so no shared library"),
         (test_plugin("newer_contract"), "contract"),
-        (test_plugin("no_module"), "perfwatch_plugin! called in it?"),
+        (test_plugin("no_module"), "is perfwatch_plugin! called in it"),
         (test_plugin("aborts_on_load"), "a process that loaded it died: signal: 6 (SIGABRT)"),
     ] {
         let finished = examine(&site, library, &["--report", "json"]);

@@ -112,7 +112,7 @@ pub fn examine(wanted: &Wanted) -> Result<Report, String> {
 
 /// The report of a file of which nothing is known but this.
 fn unknown(file: &Path, why: &str) -> Report {
-    let change = "build it for this machine, with this contract and its plugin.toml in it: `perfwatch plugins new` makes one that is right";
+    let change = "mend that, in its plugin.toml or in how it is built: `perfwatch plugins new` makes one that is right";
     Report {
         plugin: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         file: file.display().to_string(),
