@@ -8,7 +8,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plugin_api::host_side::door::Module;
 
@@ -29,6 +29,10 @@ pub struct Library {
     digest: OnceLock<Sha256>,
 }
 
+/// What was loaded stays for good, since the dynamic loader knows it by its descriptor's name; one copy in memory serves the agent and
+/// the children. Kept here and not just forgotten, so that valgrind, by which an author looks at a plugin in C, finds nothing lost.
+static LOADED: Mutex<Vec<Arc<Loadable>>> = Mutex::new(Vec::new());
+
 impl Library {
     /// A library that is not loaded yet.
     pub fn new(known: Arc<Known>, authority: Authority, state_dir: PathBuf) -> Library {
@@ -46,9 +50,8 @@ impl Library {
     /// As one line, what is wrong with it.
     pub fn module(&self) -> Result<Module, String> {
         let load = || {
-            // One copy in memory serves the agent and the children, and it stays for good: the dynamic loader knows it by
-            // its descriptor's name.
-            let copy = std::mem::ManuallyDrop::new(self.copy()?);
+            let copy = self.copy()?;
+            LOADED.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&copy));
             library::load(&copy.path()).map_err(|cause| self.at(&chain(&cause)))
         };
         self.module.get_or_init(load).clone()

@@ -72,7 +72,9 @@ static int collect(void *this, const perfwatch_host *host)
         }
     }
     if (!failed && ferror(file))
-        failed = perfwatch_fail(host, PERFWATCH_FAILED, "could not read %s", self->path);
+        failed = perfwatch_fail(host, PERFWATCH_FAILED, "could not read %s: %s", self->path, strerror(errno));
+    if (!failed && number == 0)
+        failed = perfwatch_fail(host, PERFWATCH_FAILED, "%s is empty", self->path);
     fclose(file);
     if (!failed)
         set(host, self->all, sum);

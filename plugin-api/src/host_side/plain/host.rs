@@ -188,10 +188,13 @@ unsafe extern "C" fn row(host: Host, table: u64, keys: *const Chars, count: u32)
         of(host, (), |given| {
             let mut texts: [&[u8]; MAX_KEYS] = [b""; MAX_KEYS];
             let needed = given.keys(table)?;
-            if keys.is_null() || count as usize != needed {
+            if count as usize != needed {
                 return Err(format!(
                     "{count} keys were given for a row, and plugin.toml declares {needed} for its table"
                 ));
+            }
+            if keys.is_null() {
+                return Err(format!("the keys of a row are NULL, and {needed} are needed"));
             }
             for (at, place) in texts.iter_mut().enumerate().take(needed) {
                 *place = text(keys.add(at).read(), "the key of a row")?.to_bytes();
