@@ -46,7 +46,9 @@ fn wrong(site: &Site, name: &str, entry: Option<&str>) -> PathBuf {
     let library = site.path("plugins").join(format!("libperfwatch_{name}.so"));
     let mut command = cc(&root().join(WRONG), "cc");
     command.args(entry.map(|entry| format!("-DENTRY={entry}")));
-    ran(command.args(["-std=c99", "-Wno-misleading-indentation", "wrong.c", "-o"]).arg(&library));
+    ran(command
+        .args(["-std=c99", "-Wno-misleading-indentation", "-Wno-unused-function", "wrong.c", "-o"])
+        .arg(&library));
     library
 }
 
@@ -283,8 +285,10 @@ fn plugin_in_c_runs_under_valgrind_without_an_error_and_one_with_an_error_is_fou
         return;
     }
     let site = Site::new();
-    example(&site);
-    wrong(&site, "wrong", None);
+    for library in [example(&site), wrong(&site, "wrong", None)] {
+        // Beside the agent it is loaded as it lies there, and valgrind finds its lines; a sealed copy has no name on disk.
+        fs::rename(&library, site.path("bin").join(library.file_name().unwrap())).unwrap();
+    }
     let table = |does: &str| {
         format!(
             "[collectors.{}]\nplugin = \"wrong\"\nisolation = \"none\"\noptions = {{ does = {does:?} }}\n",
@@ -292,8 +296,7 @@ fn plugin_in_c_runs_under_valgrind_without_an_error_and_one_with_an_error_is_fou
         )
     };
     // As perfwatch.h has it, and with what it puts into words: a frame that grows, a collector that is refused.
-    let sound =
-        ["begin too many rows", "misspell a metric", "have no device", "give NULL as a text"].map(|does| table(does));
+    let sound = ["begin too many rows", "misspell a metric", "have no device", "give NULL as a text"].map(table);
     let clean = valgrind(&site, &("[collectors.softnet]\nisolation = \"none\"\n".to_owned() + &sound.concat()));
     let said = String::from_utf8_lossy(&clean.stderr);
     assert!(clean.status.success(), "{said}");
