@@ -21,7 +21,7 @@
 //! `door`, is valid for `capacity` elements, and stays so until `RawFrame::grow` replaces it.
 #![allow(unsafe_code)]
 // `sabi_trait` and `StableAbi` put their implementations inside a const block.
-#![allow(non_local_definitions, missing_docs)]
+#![allow(non_local_definitions)]
 
 use std::ffi::c_void;
 
@@ -44,7 +44,9 @@ pub const MANIFEST_SECTION: &str = ".perfwatch";
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, StableAbi)]
 pub struct Text {
+    /// Where it begins, in bytes from the start of the arena.
     pub offset: u32,
+    /// Its length in bytes.
     pub len: u32,
 }
 
@@ -66,6 +68,7 @@ pub struct Note {
     pub row: u32,
     /// The part's name, where this is no row.
     pub subject: Text,
+    /// What went wrong, in one line.
     pub message: Text,
 }
 
@@ -89,9 +92,13 @@ pub struct Buffer<T> {
 pub struct Which(pub u32);
 
 impl Which {
+    /// The cells of scalars and rows.
     pub const CELLS: Which = Which(0);
+    /// The rows' heads.
     pub const ROWS: Which = Which(1);
+    /// The parts that failed.
     pub const NOTES: Which = Which(2);
+    /// The arena of texts, in bytes.
     pub const TEXT: Which = Which(3);
 }
 
@@ -221,6 +228,7 @@ impl RawFrame {
 pub struct RawError {
     /// An [`crate::ErrorKind`].
     pub kind: u32,
+    /// The error with its causes, in one line.
     pub message: RString,
 }
 
@@ -246,8 +254,11 @@ pub struct RawSpace {
 pub struct Root(pub u32);
 
 impl Root {
+    /// Where the measured host's `/` is.
     pub const HOST: Root = Root(0);
+    /// Where its `/proc` is.
     pub const PROC: Root = Root(1);
+    /// Where its `/sys` is.
     pub const SYS: Root = Root(2);
     /// Where the files of `/proc/net` are: `<proc>/1/net` under a foreign root, since `/proc/net` is the reader's own namespace.
     pub const NET: Root = Root(3);
@@ -259,8 +270,11 @@ impl Root {
 pub struct Number(pub u32);
 
 impl Number {
+    /// Bytes of a page of memory (`_SC_PAGESIZE`, sysconf(3)).
     pub const PAGE_SIZE: Number = Number(0);
+    /// Clock ticks in a second (`_SC_CLK_TCK`, sysconf(3)).
     pub const CLOCK_TICKS: Number = Number(1);
+    /// 1 where the measured host is not the one that this process runs in, else 0.
     pub const IS_FOREIGN: Number = Number(2);
 }
 
@@ -281,11 +295,16 @@ impl Resolve {
 /// What the host gives a plugin. Appended methods need a default.
 #[sabi_trait]
 pub trait RawHost: Send + Sync {
+    /// The path of a folder of the measured host.
     fn root(&self, which: Root) -> RSlice<'_, u8>;
+    /// A constant of the measured host.
     fn number(&self, which: Number) -> u64;
+    /// The place of what the manifest declares under this name, packed as [`Resolve`] says; `table` is the place of the table where a
+    /// column is asked for. Fails with a message that has the nearest name.
     fn resolve(&self, what: Resolve, table: u32, name: RStr<'_>) -> RResult<u64, RString>;
-    /// Fails with an errno.
+    /// The space of the file system mounted at a path (statvfs(3)). Fails with an errno.
     fn statvfs(&self, path: RSlice<'_, u8>) -> RResult<RawSpace, i32>;
+    /// Writes to the agent's log; `level` is a [`Level`](crate::Level), an unknown one the least.
     #[sabi(last_prefix_field)]
     fn log(&self, level: u32, message: RStr<'_>);
 }
@@ -293,6 +312,7 @@ pub trait RawHost: Send + Sync {
 /// What a plugin gives the host: a collector behind the guard against panics. Appended methods need a default.
 #[sabi_trait]
 pub trait RawCollector: Send {
+    /// Takes one reading into the frame; what became of it is the frame's outcome.
     #[sabi(last_prefix_field)]
     fn collect(&mut self, frame: &mut RawFrame);
 }

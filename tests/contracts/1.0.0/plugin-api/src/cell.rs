@@ -63,7 +63,8 @@ impl Default for Cell {
     }
 }
 
-/// A value that fits a cell. `None` is null: unknown, which is not 0.
+/// A value that fits a cell: integers, floats and `bool`. `None` is null: unknown, which is not 0. Text is set by
+/// [`Recorder::set_text`](crate::Recorder::set_text).
 pub trait IntoCell {
     /// The value as a cell.
     fn into_cell(self) -> Cell;

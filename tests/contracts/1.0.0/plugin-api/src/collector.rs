@@ -3,7 +3,8 @@
 
 use crate::{Error, Host, Recorder, Schema};
 
-/// A running thing that measures. Made once from its options, read once a tick.
+/// A running thing that measures. Made once from its options, read once an interval. The [crate's page](crate#a-whole-collector)
+/// shows a whole one.
 ///
 /// Calls are synchronous and come one at a time, though not always on the same thread. What is kept between calls
 /// (descriptors, buffers, handles) is the collector's own; growth and rates are derived by the agent.
@@ -30,6 +31,7 @@ pub trait Collector: Send + Sized + 'static {
     /// Takes one reading. What is declared and not set is null.
     ///
     /// # Errors
-    /// The whole reading failed; for a part of it, see [`Recorder::part_failed`] and [`Recorder::row_failed`].
+    /// The whole reading failed, and nothing of what was set is shown; for a part of it, see [`Recorder::part_failed`] and
+    /// [`Recorder::row_failed`]. [`Error::unavailable`] says that there is nothing to measure any more.
     fn collect(&mut self, out: &mut Recorder) -> Result<(), Error>;
 }

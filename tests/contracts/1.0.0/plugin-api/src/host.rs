@@ -33,6 +33,17 @@ pub enum Level {
 /// The host that is measured: this machine, a host mounted under a container, or a captured one of a test.
 ///
 /// Cheap to clone, valid from any thread of the plugin until the end. No plugin spells `/proc` itself.
+///
+/// ```
+/// use plugin_api::{Error, Host, Level, ProcFile};
+///
+/// fn open(host: &Host) -> Result<[ProcFile; 2], Error> {
+///     if host.is_foreign() {
+///         host.log(Level::Info, "measures a host that is mounted here");
+///     }
+///     Ok([host.proc("meminfo")?, ProcFile::open(host.sys_path("class/thermal/thermal_zone0/temp"))?])
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Host {
     object: Arc<HostObject>,

@@ -8,10 +8,12 @@
 //! share anything else: no async runtime, no logger, no allocator crosses the boundary, because each library has a
 //! copy of its own.
 //!
+//! **`plugin-api/README.md` is the author's guide**, from an empty folder to a plugin that is tested and installed. Here is the reference.
+//!
 //! # A whole collector
 //!
-//! A crate with `crate-type = ["cdylib"]`, the library name `perfwatch_uptime` and this crate as its dependency; beside its
-//! `Cargo.toml` this `plugin.toml`:
+//! A crate such as `perfwatch plugins new uptime` makes, with `crate-type = ["cdylib"]`, the library name `perfwatch_uptime` and this
+//! crate as its dependency; beside its `Cargo.toml` this `plugin.toml`:
 //!
 //! ```toml
 //! contract = "1.0"
@@ -82,11 +84,11 @@
 //!
 //! # Where to go on
 //!
-//! - The grammar of `plugin.toml`, options, tables, counters and rates: `host_side/manifest/grammar.md`, which is also the
-//!   documentation of `host_side::manifest`.
+//! - `plugin.toml`, each key with its default and meaning: `host_side/manifest/grammar.md`, which is also the documentation of
+//!   `host_side::manifest`.
 //! - Options: [`options`]. Rows: [`Recorder::row`]. A part that failed: [`Recorder::part_failed`]. Errors: [`ErrorKind`].
 //! - Files: [`Host::proc`] for one of procfs, [`ProcFile::open`] with [`Host::sys_path`] or [`Host::root_path`] for any other; [`scan`] takes them
-//!   apart, [`pattern`] chooses among names.
+//!   apart, [`prometheus`] the text of exporters, and [`pattern`] chooses among names.
 //! - Tests: with the feature `host` as a dev-dependency, `host_side::testcase::run_all` runs a folder of captured kernel files
 //!   against the collector, without an agent and without code for a case.
 #![deny(unsafe_code)]
@@ -103,6 +105,7 @@ pub mod host_side;
 pub mod options;
 pub mod pattern;
 mod proc_file;
+pub mod prometheus;
 mod recorder;
 pub mod scan;
 mod schema;

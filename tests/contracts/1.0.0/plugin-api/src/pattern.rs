@@ -7,6 +7,13 @@
 //! `[a-z]`, `[!a-z]` one byte of a set, in which a `]` that comes first and a `-` that comes first or last stand for
 //! themselves; `\` takes away the next byte's meaning. A `[` that nothing closes is a plain byte: there is no pattern
 //! that does not compile, as in a shell.
+//!
+//! ```
+//! use plugin_api::pattern::Patterns;
+//!
+//! let devices = Patterns::new(&["*", "!loop*"]);
+//! assert!(devices.matches(b"sda") && !devices.matches(b"loop0"));
+//! ```
 #![forbid(unsafe_code)]
 
 /// A list of patterns.

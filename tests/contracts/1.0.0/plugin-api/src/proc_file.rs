@@ -23,6 +23,17 @@ const FIRST: usize = 4096;
 const LARGEST: usize = 16 << 20;
 
 /// A file of procfs or sysfs: the descriptor stays open, the buffer is reused.
+///
+/// ```
+/// use plugin_api::{ProcFile, scan};
+///
+/// # fn main() -> Result<(), plugin_api::Error> {
+/// let mut file = ProcFile::open("/proc/uptime")?.in_one_read(); // a plugin: host.proc("uptime")?.in_one_read()
+/// let seconds = scan::fields(file.read()?).next().and_then(scan::f64);
+/// assert!(seconds.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ProcFile {
     path: PathBuf,

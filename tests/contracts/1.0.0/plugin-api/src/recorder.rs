@@ -11,7 +11,28 @@ use sealed::Sealed;
 /// The reading being taken: every declared metric is null until it is set.
 ///
 /// Nothing here fails. What goes beyond the reading's budget is cut and counted, and the agent marks the section `partial`
-/// and says what was cut: 10,000 rows, 100,000 cells, 1 MiB of text and 1,000 failed parts, unless a table's `max_rows` says less.
+/// and says what was cut: 10,000 rows, 100,000 cells, 1 MiB of text and 1,000 failed parts, unless `budget` in `plugin.toml` or a
+/// table's `max_rows` says otherwise.
+///
+/// ```
+/// use plugin_api::{ColumnId, Error, Recorder, ScalarId, TableId};
+///
+/// struct Ids {
+///     load: ScalarId,
+///     model: ScalarId,
+///     interfaces: TableId,
+///     received: ColumnId,
+/// }
+///
+/// fn record(out: &mut Recorder, ids: &Ids) {
+///     out.set(ids.load, 0.52);
+///     out.set_text(ids.model, "EPYC 7702");
+///     out.row(ids.interfaces, "eth0").set(ids.received, 25_077_u64);
+///     out.row(ids.interfaces, "eth1").set(ids.received, None::<u64>); // null: not known
+///     out.row_failed(ids.interfaces, "eth2", "the driver does not answer");
+///     out.part_failed("sensors", &Error::failed("could not read temp1_input"));
+/// }
+/// ```
 pub struct Recorder<'frame> {
     frame: &'frame mut RawFrame,
     started: Instant,
@@ -31,7 +52,7 @@ impl<'frame> Recorder<'frame> {
         self.put(metric, value.into_cell());
     }
 
-    /// Sets a metric that is text. U+0000, which JSONB cannot hold, becomes U+FFFD.
+    /// Sets a metric that is text, a gauge's or an info. U+0000, which JSONB cannot hold, becomes U+FFFD.
     pub fn set_text(&mut self, metric: ScalarId, text: &str) {
         if let Some(place) = self.frame.push_text(text.as_bytes()) {
             self.put(metric, Cell::text(place.offset, place.len));
@@ -65,7 +86,10 @@ impl<'frame> Recorder<'frame> {
     }
 
     /// Says that a row could not be read: it stands in the section with what is known of it, and with this error in
-    /// `_errors`. Where the row is at hand, [`Row::failed`] does the same.
+    /// `_errors`. Where the row is at hand, [`Row::failed`] does the same. Of an [`Error`](crate::Error) give the [chain](crate::Error::chain).
+    ///
+    /// # Panics
+    /// Where there is no such row yet and the number of keys is not the declared one.
     pub fn row_failed(&mut self, table: TableId, key: impl RowKey, message: &str) {
         let known = key.with(|keys| self.find(table, keys));
         if let Some(first) = known.or_else(|| self.row(table, key).first) {
@@ -87,13 +111,24 @@ impl<'frame> Recorder<'frame> {
     }
 
     /// Says that a part of the reading failed, by a name of its own: `out.part_failed("connections", &error)`.
-    /// What was set stands, and the section is `partial`.
+    /// What was set stands, the section is `partial`, and `_errors` has the message under that name.
     pub fn part_failed(&mut self, part: &str, error: impl PartError) {
         error.with(|message| self.frame.push_note(Note::PART, part.as_bytes(), message.as_bytes()));
     }
 
-    /// When the call has run out of its time: past it the reading is thrown away. For a collector that asks others and can
-    /// choose to wait less.
+    /// When the call has run out of its time, the `timeout` of the collector: past it the reading is thrown away. For a collector that
+    /// asks others and can choose to wait less.
+    ///
+    /// ```
+    /// # use plugin_api::{Error, Recorder};
+    /// use std::time::Instant;
+    ///
+    /// fn ask(server: &std::net::UdpSocket, out: &Recorder) -> Result<(), Error> {
+    ///     let left = out.deadline().saturating_duration_since(Instant::now());
+    ///     server.set_read_timeout(Some(left / 2).filter(|time| !time.is_zero()))?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn deadline(&self) -> Instant {
         self.started + Duration::from_nanos(self.frame.time_left_ns)
     }

@@ -4,6 +4,22 @@
 //! It promises never to panic, never to allocate before something is wrong, and to take a number whole or not at all:
 //! one that does not fit its type is no number, rather than one that wrapped. It refuses to guess: a sign, a blank or
 //! a NUL inside a number makes it none.
+//!
+//! ```
+//! use plugin_api::scan::{self, Unexpected};
+//!
+//! /// Free pages, of all processors.
+//! fn free(file: &[u8]) -> Result<u64, Unexpected> {
+//!     let line = scan::lines(file).find(|line| line.text.starts_with(b"free "));
+//!     let line = line.ok_or(Unexpected::missing("free"))?;
+//!     let number = line.fields().nth(1);
+//!     number.and_then(scan::u64).ok_or_else(|| line.expected("a number", number))
+//! }
+//!
+//! assert_eq!(free(b"total 9\nfree 7\n"), Ok(7));
+//! let error = free(b"total 9\nfree x7\n").unwrap_err().of("/proc/pages");
+//! assert_eq!(error.chain(), "could not parse /proc/pages: line 2: expected a number, found \"x7\"");
+//! ```
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -21,7 +37,7 @@ pub fn lines(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
     file.split(|byte| *byte == b'\n').filter(move |_| !none).zip(1..).map(|(text, number)| Line { number, text })
 }
 
-/// The words of a line between blanks.
+/// The words of a line between blanks: any run of spaces, tabs and what else ASCII has of them.
 pub fn fields(line: &[u8]) -> Fields<'_> {
     Fields { rest: line }
 }

@@ -27,7 +27,26 @@ pub struct ColumnId {
 
 /// What `plugin.toml` declares, as the agent has read it: the one place where names are looked up, once, when a collector is made.
 ///
-/// A handle of a metric that its `when` turns off is valid; what is set through it goes nowhere.
+/// A handle of a metric that its `when` turns off is valid; what is set through it goes nowhere. Names with dots are given whole.
+///
+/// ```
+/// use plugin_api::{ColumnId, Error, ScalarId, Schema, TableId};
+///
+/// struct Ids {
+///     established: ScalarId,
+///     interfaces: TableId,
+///     received: ColumnId,
+/// }
+///
+/// fn resolve(schema: &mut Schema) -> Result<Ids, Error> {
+///     let mut interfaces = schema.table("interfaces")?;
+///     Ok(Ids {
+///         received: interfaces.column("received_bytes")?,
+///         interfaces: interfaces.id(),
+///         established: schema.scalar("connections.tcp.established")?,
+///     })
+/// }
+/// ```
 pub struct Schema<'host> {
     host: &'host HostObject,
 }
@@ -48,7 +67,7 @@ impl<'host> Schema<'host> {
     /// The table of this name.
     ///
     /// # Errors
-    /// It is not declared.
+    /// It is not declared (the nearest declared name is said).
     pub fn table(&mut self, name: &str) -> Result<Table<'_, 'host>, Error> {
         let packed = self.resolve(Resolve::TABLE, 0, name)?;
         let id = TableId { place: packed as u32, keys: (packed >> 32) as u32 & 0xffff, columns: (packed >> 48) as u32 };
@@ -78,7 +97,7 @@ impl Table<'_, '_> {
     /// The column of this name.
     ///
     /// # Errors
-    /// It is not declared in this table, or it is derived by the agent.
+    /// It is not declared in this table (the nearest column is said), or it is derived by the agent.
     pub fn column(&mut self, name: &str) -> Result<ColumnId, Error> {
         let place = self.schema.resolve(Resolve::COLUMN, self.id.place, name)? as u32;
         Ok(ColumnId { table: self.id.place, place })

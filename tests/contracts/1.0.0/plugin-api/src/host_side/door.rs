@@ -13,15 +13,23 @@ use abi_stable::std_types::{RResult, RStr};
 
 use super::check::Check;
 use super::frame::Frame;
+use super::plain;
 use super::roots::HostHandle;
 use super::shape::Shape;
-use crate::abi::{Buffer, CollectorObject, PluginModuleRef, RawFrame, RawHost_TO, Text, Which};
+use crate::abi::{Buffer, CollectorObject, PluginModuleRef, RawCollector_TO, RawFrame, RawHost_TO, Text, Which};
 use crate::{Collector, Error, ErrorKind, Host, Schema};
 
 /// A plugin's code, loaded. It is never unloaded.
 #[derive(Clone, Copy)]
 pub struct Module {
-    module: PluginModuleRef,
+    entry: Entry,
+}
+
+/// The two ways into a library.
+#[derive(Clone, Copy)]
+enum Entry {
+    Rust(PluginModuleRef),
+    Plain(plain::Entry),
 }
 
 /// Why a collector could not be made.
@@ -35,12 +43,16 @@ pub struct Failure {
 
 impl Module {
     pub(crate) fn new(module: PluginModuleRef) -> Module {
-        Module { module }
+        Module { entry: Entry::Rust(module) }
+    }
+
+    pub(super) fn plain(entry: plain::Entry) -> Module {
+        Module { entry: Entry::Plain(entry) }
     }
 
     /// The module of a collector that is linked into this program: for test kits.
     pub fn linked<C: crate::Collector>() -> Module {
-        Module { module: crate::export::module::<C>() }
+        Module::new(crate::export::module::<C>())
     }
 
     /// Makes a collector from its options, a JSON text.
@@ -48,11 +60,18 @@ impl Module {
     /// # Errors
     /// What the plugin says, or that it panicked.
     pub fn create(&self, options: &str, host: HostHandle) -> Result<Instance, Failure> {
-        let host = RawHost_TO::from_value(host, abi_stable::erased_types::TD_Opaque);
-        match self.module.create()(RStr::from_str(options), host) {
-            RResult::ROk(object) => Ok(Instance { object, check: Check::default() }),
-            RResult::RErr(error) => Err(Failure { kind: ErrorKind(error.kind), message: error.message.into_string() }),
-        }
+        let opaque = abi_stable::erased_types::TD_Opaque;
+        let object = match self.entry {
+            Entry::Rust(module) => match module.create()(RStr::from_str(options), RawHost_TO::from_value(host, opaque))
+            {
+                RResult::ROk(object) => object,
+                RResult::RErr(error) => {
+                    return Err(Failure { kind: ErrorKind(error.kind), message: error.message.into_string() });
+                }
+            },
+            Entry::Plain(entry) => RawCollector_TO::from_value(plain::Plain::create(entry, options, host)?, opaque),
+        };
+        Ok(Instance { object, check: Check::default() })
     }
 }
 

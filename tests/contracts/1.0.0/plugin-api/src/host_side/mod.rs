@@ -9,6 +9,7 @@ pub mod layout;
 pub mod manifest;
 pub mod names;
 pub mod options;
+pub mod plain;
 pub mod roots;
 pub mod shape;
 mod sources;

@@ -177,6 +177,11 @@ impl HostHandle {
     pub fn new(roots: Arc<Roots>, manifest: Arc<Manifest>, log: Log) -> HostHandle {
         HostHandle { roots, manifest, log }
     }
+
+    /// What the collector declares.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
 }
 
 impl RawHost for HostHandle {
@@ -251,7 +256,8 @@ fn place(metrics: &[Metric], name: &str, what: &str) -> Result<u64, String> {
     }
 }
 
-fn undeclared<'name>(what: &str, name: &str, known: impl Iterator<Item = &'name str>) -> String {
+/// What to say of a name that is not among those that are declared.
+pub(super) fn undeclared<'name>(what: &str, name: &str, known: impl Iterator<Item = &'name str>) -> String {
     let nearest = known
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
         .min()

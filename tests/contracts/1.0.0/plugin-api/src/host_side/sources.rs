@@ -92,6 +92,20 @@ impl Sources {
         self.list.get(source).map_or("unknown source", |source| source.name.as_str())
     }
 
+    /// The text of the source.
+    #[must_use]
+    pub fn text(&self, source: usize) -> &str {
+        self.list.get(source).map_or("", |source| source.text.as_str())
+    }
+
+    /// Takes over the sources of another, whose numbers are then greater by what this gives.
+    pub fn append(&mut self, other: Sources) -> usize {
+        let by = self.list.len();
+        self.list.extend(other.list);
+        self.secrets.extend(other.secrets.into_iter().map(|at| Origin { source: at.source + by, ..at }));
+        by
+    }
+
     /// `FILE:LINE:COLUMN`, both from 1 and the column in characters; only the name where the text is empty or has no lines.
     #[must_use]
     pub fn place(&self, origin: Origin) -> String {

@@ -113,11 +113,7 @@ impl Run {
             return Err(render_all(&faults, &sources));
         }
         let section = Section::new(manifest, &settings);
-        let host = Captured::new()?;
-        let under = case.join("host");
-        if under.exists() {
-            host.lay_over(&case.join(read(&under)?.trim()))?;
-        }
+        let host = Captured::of(case)?;
         Ok(Run { module, manifest: manifest.clone(), settings, host, roots: None, instance: None, section })
     }
 
@@ -193,16 +189,49 @@ fn compare(step: &Path, found: Result<Value, String>) -> Result<(), String> {
     }
 }
 
+/// Removes the captured hosts that a process has left behind which was killed while it ran a case, and which had no `TMPDIR`.
+pub fn sweep(process: u32) {
+    let names = entries(Path::new("/tmp")).unwrap_or_default();
+    for name in names.iter().filter(|name| name.starts_with(&format!("{CAPTURED}{process}-"))) {
+        // What stays behind is in the way of nobody.
+        let _ = fs::remove_dir_all(Path::new("/tmp").join(name));
+    }
+}
+
+/// What the folders of captured hosts are named, before the number of the process.
+const CAPTURED: &str = "perfwatch-testcase-";
+
 /// The captured host of a case, in a folder of its own that goes with it.
-struct Captured {
+#[derive(Debug)]
+pub struct Captured {
     root: PathBuf,
 }
 
 impl Captured {
+    /// The host of a case as its step 0 has it.
+    ///
+    /// # Errors
+    /// What in the case cannot be used.
+    pub fn of(case: &Path) -> Result<Captured, String> {
+        let host = Captured::new()?;
+        let under = case.join("host");
+        if under.exists() {
+            host.lay_over(&case.join(read(&under)?.trim()))?;
+        }
+        host.lay_over(&case.join("0"))?;
+        Ok(host)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn new() -> Result<Captured, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("perfwatch-testcase-{}-{number}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("{CAPTURED}{}-{number}", std::process::id()));
         fs::create_dir(&root).map_err(|cause| format!("{}: {cause}", root.display()))?;
         Ok(Captured { root })
     }
