@@ -65,9 +65,9 @@ pub enum ElfError {
 impl fmt::Display for ElfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ElfError::NotElf => {
-                f.write_str("not an ELF file, so no shared library: build it with crate-type = [\"cdylib\"]")
-            }
+            ElfError::NotElf => f.write_str(
+                "not an ELF file, so no shared library: build it with crate-type = [\"cdylib\"], or cc -shared",
+            ),
             ElfError::Not64Bit => {
                 f.write_str("a 32-bit library, and the agent loads 64-bit ones: build it for a 64-bit target")
             }
@@ -81,7 +81,7 @@ impl fmt::Display for ElfError {
                     4 => "a core dump",
                     _ => "of an unknown type",
                 };
-                write!(f, "{what}, not a shared library: build it with crate-type = [\"cdylib\"]")
+                write!(f, "{what}, not a shared library: build it with crate-type = [\"cdylib\"], or cc -shared")
             }
             ElfError::Truncated { what, end, size } => {
                 write!(f, "truncated: {what} ends at byte {end} of {size}; copy the file again")
