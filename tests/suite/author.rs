@@ -7,10 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use harness::{Finished, Running, Site, root};
+use harness::{Finished, Running, Site, root, skip};
 use perfwatch::cli::code;
 use plugin_api::host_side::manifest::Manifest;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::docs::{METRICS, OPTIONS, block, metrics, options, read, table};
 
@@ -20,15 +21,15 @@ const TOOLCHAIN: [&str; 4] = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLC
 /// An author's desk: an empty folder beside an agent.
 struct Desk {
     site: Site,
-    /// The package that cargo is asked to forget at the end, so that the shared folder does not grow.
-    package: Option<String>,
+    /// Of Rust, which cargo is asked to forget at the end, so that the shared folder does not grow.
+    packages: Vec<String>,
 }
 
 impl Desk {
     fn new() -> Desk {
         let site = Site::new();
         fs::create_dir(site.path("desk")).unwrap();
-        Desk { site, package: None }
+        Desk { site, packages: Vec::new() }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -54,9 +55,9 @@ impl Desk {
 
     /// Makes a plugin, and gives the commands that it prints.
     fn make(&mut self, name: &str, arguments: &[&str]) -> Vec<String> {
-        self.package = Some(name.to_owned());
         let finished = self.perfwatch(&[&["plugins", "new", name], arguments].concat());
         assert_eq!((finished.code(), &*finished.stderr), (code::OK.into(), ""), "{finished}");
+        self.packages.extend(self.path(name).join("Cargo.toml").exists().then(|| name.to_owned()));
         let lines = finished.stdout.lines().filter_map(|line| line.strip_prefix("  "));
         lines.map(|line| line.replace(" --release", "").replace("/release/", "/debug/")).collect()
     }
@@ -76,7 +77,7 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        if let Some(name) = &self.package {
+        for name in &self.packages {
             let mut cargo = Command::new("cargo");
             cargo.args([
                 "clean",
@@ -120,6 +121,32 @@ fn edit(desk: &Desk, folder: &str, diff: &str) {
     }
 }
 
+/// The three commands that were printed, one after the other as they are pasted.
+fn pasted(desk: &Desk, commands: &[String]) -> String {
+    let [build, test, install] = commands else { panic!("{commands:?}") };
+    let test = if desk.perfwatch(&["plugins", "--help"]).stdout.contains("\n  test") { test } else { "true" };
+    // `&&`: what fails in the middle of a line does not end a shell.
+    format!("{build} && {test} && {install}")
+}
+
+/// As the README's diff, in C.
+const ANOTHER_METRIC_IN_C: &str = "\
+--- plugin.toml
++[metrics.threads]
++type = \"u64\"
++unit = \"{thread}\"
++description = \"threads of all processes\"
+--- plugin.c
+     uint64_t load;
++    uint64_t threads;
+     self->load = host->metric(host, \"load\");
++    self->threads = host->metric(host, \"threads\");
+     host->set_f64(host, self->load, average[self->field]);
++    unsigned threads;
++    if (sscanf(text, \"%*f %*f %*f %*u/%u\", &threads) == 1)
++        host->set_u64(host, self->threads, threads);
+";
+
 /// The README of a plugin says what its manifest does.
 fn readme_is_of_the_manifest(desk: &Desk, folder: &str) {
     let manifest = Manifest::parse(&desk.read(&format!("{folder}/plugin.toml"))).unwrap();
@@ -137,16 +164,13 @@ fn author_goes_the_four_steps_of_the_readme_from_an_empty_folder_to_the_snapshot
     agent.snapshot();
 
     let commands = desk.make("load", &["--api", &api()]);
-    let [build, test, install] = &*commands else { panic!("{commands:?}") };
     readme_is_of_the_manifest(&desk, "load");
     desk.shell("cd load && cargo test && cargo fmt --check");
     let readme = read("README.md").replace("\n   ", "\n");
     edit(&desk, "load", block(&readme, "diff"));
     desk.shell("cd load && UPDATE_GOLDEN=1 cargo test");
     assert!(desk.read("load/testcases/fifteen_minutes/0/expected.json").contains("\"threads\": 602"));
-    // What was printed, one after the other as they are pasted.
-    let test = if desk.perfwatch(&["plugins", "--help"]).stdout.contains("\n  test") { test } else { "true" };
-    let said = desk.shell(&[build, test, install].map(|line| format!("{line}\n")).concat());
+    let said = desk.shell(&pasted(&desk, &commands));
     assert!(said.contains("1 passed") && said.contains("\"load\":{\"_status\":\"ok\""), "{said}");
 
     let seen = agent.snapshot_where(|snapshot| snapshot["load"]["_status"] == "ok");
@@ -165,9 +189,43 @@ fn new_plugin_with_a_table_builds_and_passes_its_tests_at_once() {
     readme_is_of_the_manifest(&desk, "softirqs");
     // In a folder that is another workspace's.
     fs::write(desk.path("Cargo.toml"), "[workspace]\n").unwrap();
-    let [build, _, install] = &*commands else { panic!("{commands:?}") };
-    let said = desk.shell(&format!("{build}\ncargo fmt --check\n{install}"));
+    let said = desk.shell(&format!("{}\ncargo fmt --check", pasted(&desk, &commands)));
     assert!(said.contains("1 passed") && said.contains("\"per_sec\":"), "{said}");
+}
+
+#[test]
+fn new_plugins_in_c_are_built_changed_and_seen_in_the_snapshot_of_a_running_agent() {
+    if Command::new("cc").arg("--version").output().is_err() {
+        return skip("cc");
+    }
+    let mut desk = Desk::new();
+    desk.site.bundled("memory");
+    desk.site.config("[agent]\ninterval = \"100ms\"\n");
+    let mut agent = desk.site.start(["run"]);
+    agent.snapshot();
+    for (name, arguments) in [("load", &["--lang", "c"][..]), ("softirqs", &["--lang", "c", "--table"])] {
+        let commands = desk.make(name, arguments);
+        readme_is_of_the_manifest(&desk, name);
+        // No warning, and the Makefile's own words.
+        desk.shell(&format!("cd {name} && make CFLAGS='-O2 -Wall -Wextra -Wpedantic -Werror' && make install DESTDIR=./staged PLUGINS=/plugins && rm *.so"));
+        assert!(desk.path(&format!("{name}/staged/plugins/libperfwatch_{name}.so")).exists());
+        if name == "load" {
+            edit(&desk, name, ANOTHER_METRIC_IN_C);
+            let expected =
+                desk.read("load/testcases/fifteen_minutes/0/expected.json").replace("1.25", "1.25, \"threads\": 602");
+            fs::write(desk.path("load/testcases/fifteen_minutes/0/expected.json"), expected).unwrap();
+        }
+        let said = desk.shell(&pasted(&desk, &commands));
+        assert!(said.contains(&format!("\"{name}\":{{\"_status\":\"ok\"")), "{said}");
+    }
+    let both = |snapshot: &Value| ["load", "softirqs"].iter().all(|name| snapshot[name]["_status"] == "ok");
+    let seen = agent.snapshot_where(both);
+    assert!(seen["load"]["threads"].as_u64() > Some(1) && seen["load"]["load"].is_f64(), "{seen}");
+    let seen =
+        agent.snapshot_where(|snapshot| both(snapshot) && snapshot["softirqs"]["kinds"]["TIMER"]["per_sec"].is_f64());
+    assert!(seen["softirqs"]["kinds"]["TIMER"]["busiest_percent"].is_f64(), "{seen}");
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.wait().code(), 0);
 }
 
 #[test]

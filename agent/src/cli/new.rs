@@ -24,7 +24,7 @@ use crate::setup::Setup;
 #[command(after_help = "\
 Examples:
   perfwatch plugins new ups                        one metric, in Rust
-  perfwatch plugins new ups --table                a table, a row for each of what there are several of
+  perfwatch plugins new ups --table --lang c       a table, a row for each of what there are several of, in C
   perfwatch plugins new ups --api ~/perfwatch/plugin-api")]
 pub(super) struct New {
     /// Of the plugin, of the folder that is made here, and of the section in a snapshot: a to z, 0 to 9 and _
@@ -42,8 +42,14 @@ pub(super) struct New {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Lang {
+    /// Built with cargo, and with the crate `plugin-api`
     Rust,
+    /// Built with make and cc; perfwatch.h is copied in
+    C,
 }
+
+/// Builds and tests a plugin in Rust.
+const CARGO: &str = "cargo test && cargo build --release";
 
 /// Where what is dropped in belongs, unless the configuration names a folder.
 const INSTALLED: &str = "/usr/local/lib/perfwatch/plugins";
@@ -53,15 +59,22 @@ pub(super) fn new(invocation: &Invocation, new: &New) -> u8 {
         fail(&fault);
         return code::USAGE;
     }
-    let api = match api::find(new.api.as_deref()) {
-        Ok(api) => api,
-        Err(error) => {
-            fail(&chain(&error));
+    let api = match (new.lang, &new.api) {
+        (Lang::Rust, named) => api::find(named.as_deref()).map(Some),
+        (Lang::C, None) => Ok(None),
+        (Lang::C, Some(_)) => {
+            fail("--api is for Rust: a plugin in C has perfwatch.h copied into its folder");
             return code::USAGE;
         }
     };
-    let Lang::Rust = new.lang;
-    let language = Language::Rust { api: &api.path, lock: api.lock.as_deref() };
+    let language = match &api {
+        Ok(Some(api)) => Language::Rust { api: &api.path, lock: api.lock.as_deref() },
+        Ok(None) => Language::C,
+        Err(error) => {
+            fail(&chain(error));
+            return code::USAGE;
+        }
+    };
     let files = render::render(&Plan { name: &new.name, table: new.table, language });
     if let Err(cause) = folder::create(Path::new(&new.name), &files) {
         let name = &new.name;
@@ -76,7 +89,7 @@ pub(super) fn new(invocation: &Invocation, new: &New) -> u8 {
         };
     }
     let installed = place(invocation, &new.name);
-    print(&next(&new.name, &program(), target().as_deref(), &installed))
+    print(&next(&new.name, new.lang, &program(), &installed))
 }
 
 /// The folder of plugins, and whether there is such a plugin already, which is for the author to know.
@@ -108,17 +121,22 @@ fn target() -> Option<PathBuf> {
 }
 
 /// The next three commands.
-fn next(name: &str, program: &str, target: Option<&Path>, installed: &Path) -> String {
-    let library = format!("release/libperfwatch_{name}.so");
-    let library = harmless::word(&target.unwrap_or(Path::new("target")).join(library));
-    let testcases = if target.is_some() { " --testcases testcases" } else { "" };
+fn next(name: &str, lang: Lang, program: &str, installed: &Path) -> String {
+    let library = format!("libperfwatch_{name}.so");
+    // Testcases are found from the library upwards, and so from a folder of cargo's beside them alone.
+    let (build, library, testcases) = match (lang, target()) {
+        (Lang::C, _) => ("make", library.into(), ""),
+        (Lang::Rust, None) => (CARGO, Path::new("target/release").join(library), ""),
+        (Lang::Rust, Some(target)) => (CARGO, target.join("release").join(library), " --testcases testcases"),
+    };
+    let library = harmless::word(&library);
     // The nearest that is there says who may write.
     let there = installed.ancestors().find(|folder| folder.exists());
     let sudo = if there.is_some_and(|folder| access(folder, Access::WRITE_OK).is_ok()) { "" } else { "sudo " };
     let installed = harmless::word(installed);
     format!(
         "made {name}/, a plugin that builds and passes its tests as it is; {name}/README.md says what to change. Next:\n\n  \
-         cd {name} && cargo test && cargo build --release\n  \
+         cd {name} && {build}\n  \
          {program} plugins test {library}{testcases}\n  \
          {sudo}install -Dm 0755 -t {installed} {library} && {program} once\n\n\
          An agent that runs takes it up by itself.\n"

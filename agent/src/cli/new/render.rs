@@ -26,6 +26,7 @@ pub(super) enum Language<'a> {
         /// The `Cargo.lock` that its versions were tested with.
         lock: Option<&'a str>,
     },
+    C,
 }
 
 /// A file of `template/`.
@@ -55,11 +56,14 @@ const TABLE: [(&str, &str); 8] = [
     ("testcases/no_such_file/0/expected.err", template!("table/testcases/no_such_file/0/expected.err")),
 ];
 
+/// The contract in C. A plugin has it as it was when its author began.
+const HEADER: &str = include_str!("../../../../plugin-api/include/perfwatch.h");
+
 /// All files of a new plugin.
 pub(super) fn render(plan: &Plan<'_>) -> Vec<File> {
     let shape: &[(&'static str, &str)] = if plan.table { &TABLE } else { &SCALAR };
     let mut files: Vec<_> = shape.to_vec();
-    let (commands, api, lock) = match plan.language {
+    let (change, api, lock) = match plan.language {
         Language::Rust { api, lock } => {
             let code = if plan.table { template!("rust/table.rs") } else { template!("rust/scalar.rs") };
             files.push(("Cargo.toml", template!("rust/Cargo.toml.in")));
@@ -67,9 +71,16 @@ pub(super) fn render(plan: &Plan<'_>) -> Vec<File> {
             files.push((".gitignore", template!("rust/gitignore")));
             (template!("rust/README.part.md"), OptionValue::Text(api.to_owned()).toml(), lock)
         }
+        Language::C => {
+            files.push(("Makefile", template!("c/Makefile")));
+            files.push(("plugin.c", if plan.table { template!("c/table.c") } else { template!("c/scalar.c") }));
+            files.push(("perfwatch.h", HEADER));
+            files.push((".gitignore", template!("c/gitignore")));
+            (template!("c/README.part.md"), String::new(), None)
+        }
     };
     // The path last: whatever is in it stays as it is.
-    let fill = |text: &str| text.replace("@LANGUAGE@\n", commands).replace("@NAME@", plan.name).replace("@API@", &api);
+    let fill = |text: &str| text.replace("@LANGUAGE@\n", change).replace("@NAME@", plan.name).replace("@API@", &api);
     let mut files: Vec<File> = files.into_iter().map(|(path, text)| (path, fill(text))).collect();
     // Its name is not in it: cargo adds it, and takes out what this plugin does not need. No other version is looked for, nor a network.
     files.extend(lock.map(|lock| ("Cargo.lock", lock.to_owned())));
@@ -88,14 +99,18 @@ mod tests {
         render(&Plan { name: "ups", table, language: Language::Rust { api, lock: None } })
     }
 
+    fn of_every_kind() -> impl Iterator<Item = (bool, Vec<File>)> {
+        let in_c = |table| render(&Plan { name: "ups", table, language: Language::C });
+        [false, true].into_iter().flat_map(move |table| [(table, rendered(table, "/api")), (table, in_c(table))])
+    }
+
     fn text<'a>(files: &'a [File], path: &str) -> &'a str {
         files.iter().find(|(known, _)| *known == path).map(|(_, text)| &**text).unwrap()
     }
 
     #[test]
     fn manifest_of_each_kind_is_without_fault_and_has_what_was_asked_for() {
-        for table in [false, true] {
-            let files = rendered(table, "/api");
+        for (table, files) in of_every_kind() {
             let manifest = Manifest::parse(text(&files, "plugin.toml")).unwrap();
             assert_eq!(manifest.plugin.name, "ups");
             assert_eq!((manifest.options.len(), manifest.tables.len()), (1, usize::from(table)));
@@ -105,9 +120,9 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in_and_no_file_comes_twice() {
-        for table in [false, true] {
-            let files = rendered(table, "/api");
-            assert!(files.iter().all(|(_, text)| !text.contains('@')), "{files:#?}");
+        for (_, files) in of_every_kind() {
+            let marks = ["@NAME@", "@API@", "@LANGUAGE@"];
+            assert!(files.iter().all(|(_, text)| marks.iter().all(|mark| !text.contains(mark))), "{files:#?}");
             let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
             assert_eq!(paths.len(), files.len());
         }
