@@ -10,6 +10,7 @@ mod counter;
 mod docs;
 mod dropin;
 mod embed;
+mod exec;
 mod failures;
 mod files;
 mod golden;

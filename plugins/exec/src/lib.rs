@@ -52,6 +52,8 @@ struct Exec {
     timeout: Duration,
     exit_codes: Vec<i32>,
     host: Host,
+    /// What it said to standard error last, though it went well.
+    said: Option<String>,
     exit_code: ScalarId,
     gauges: TableId,
     value: ColumnId,
@@ -75,6 +77,7 @@ impl Collector for Exec {
             timeout: options.timeout.0,
             exit_codes: options.exit_codes,
             host: host.clone(),
+            said: None,
             exit_code,
             gauges,
             value,
@@ -90,10 +93,7 @@ impl Collector for Exec {
         let (time, longer) = if self.timeout <= most {
             (self.timeout, "raise `timeout` in its options")
         } else {
-            (
-                most,
-                "raise the collector's own `timeout`, which ends before that of its options, and keep its `interval` above both",
-            )
+            (most, "raise the `timeout` of the collector, and its `interval` above that")
         };
         let ran = self.program.run(time, longer)?;
         let path = self.path.display();
@@ -112,7 +112,11 @@ impl Collector for Exec {
             Some(said) => Error::failed(format!("{wrong}; {said}")),
             None => Error::failed(wrong),
         })?;
-        said.iter().for_each(|said| self.host.log(Level::Debug, said));
+        // Its numbers count; what it complains about all the same is told once.
+        if said != self.said {
+            said.iter().for_each(|said| self.host.log(Level::Info, said));
+            self.said = said;
+        }
         Ok(())
     }
 }

@@ -111,7 +111,8 @@ impl Program {
         match followed {
             Ok(()) => Ok(Ran { status, output, complaint }),
             Err(Stopped::Late) => Err(Error::failed(format!(
-                "{path} had run for {at_most:?} and was killed with all that it started: make it quicker, or {longer}{said}"
+                "{path} had run for {} and was killed with all that it started: make it quicker, or {longer}{said}",
+                told(at_most)
             ))),
             Err(Stopped::Flood) => Err(Error::failed(format!(
                 "{path} was killed, as it printed more than {} MiB: let it print less, or split it into several collectors{said}",
@@ -189,6 +190,11 @@ fn drain(pipe: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> Result<bool, 
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// A time in words: nobody sets a timeout finer than a millisecond.
+fn told(time: Duration) -> String {
+    format!("{:?}", Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX)))
 }
 
 /// The line that says most: the first, but of a traceback of Python's the last.

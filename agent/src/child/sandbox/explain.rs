@@ -3,11 +3,12 @@
 //! All that is known is what the collector said (`could not open /var/lib/ups/x: Permission denied (os error 13)`), so these are words of
 //! "may". What the sandbox surely had no part in gets none: a user who is sent to the wrong lock loses more than one who is told nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plugin_api::host_side::manifest::{Read, ReadKind};
 
-use super::Policy;
+use super::needs::LOADERS;
+use super::{Policy, programs};
 
 /// What the message complains about.
 #[derive(Clone, Copy, PartialEq)]
@@ -35,6 +36,9 @@ impl Policy {
             let device = paths.iter().find(|path| path.starts_with("/dev/"));
             return Some(device.map_or_else(|| self.nobody_writes(), |path| self.lines(ReadKind::Device, path)));
         }
+        if let Some(program) = self.not_run(message, &paths) {
+            return Some(self.lines(ReadKind::Exec, &program.to_string_lossy()));
+        }
         if let Some(path) = paths.iter().find(|path| !self.covers(path)) {
             return Some(self.lines(kind(message, path), path));
         }
@@ -51,6 +55,26 @@ impl Policy {
             None if self.refused.is_empty() => None,
             None => Some(self.declared(&self.refused.iter().collect::<Vec<_>>())),
         }
+    }
+
+    /// Where programs are granted, another one that the message is about: by its path, by the name that a script calls it by, or as the
+    /// interpreter of a script in a folder that is granted.
+    fn not_run(&self, message: &str, paths: &[&str]) -> Option<PathBuf> {
+        if !self.runs_programs() || self.without.landlock {
+            return None;
+        }
+        let mut runs: Vec<PathBuf> = LOADERS.iter().map(PathBuf::from).chain(self.programs.iter().cloned()).collect();
+        runs.extend(self.programs.iter().flat_map(|program| programs::interpreters(program)));
+        let runs: Vec<PathBuf> = runs.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let is_refused = |path: &PathBuf| {
+            let real = path.canonicalize().ok().filter(|path| programs::is_program(path));
+            real.is_some_and(|real| !runs.iter().any(|granted| real.starts_with(granted)))
+        };
+        let by_path = paths.iter().map(PathBuf::from);
+        let by_name = denied_name(message).and_then(programs::which);
+        let scripts = paths.iter().map(Path::new).filter(|_| kind(message, "") == ReadKind::Exec);
+        let of_scripts = scripts.flat_map(programs::interpreters);
+        by_path.chain(by_name).chain(of_scripts).find(is_refused)
     }
 
     /// A path that is granted, and refused.
@@ -116,7 +140,8 @@ impl Policy {
 fn complaint(message: &str) -> Option<Complaint> {
     let text = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["os error 30)", "read-only file system", "erofs"]) {
+    // A shell's words where programs are granted, and Landlock refuses what the filter lets through.
+    if says(&["os error 30)", "read-only file system", "erofs", "cannot create"]) {
         return Some(Complaint::Writing);
     }
     let permission =
@@ -137,6 +162,19 @@ fn kind(message: &str, path: &str) -> ReadKind {
     } else {
         ReadKind::Path
     }
+}
+
+/// The name that a script had for a program, in the words of a shell (`script: 2: df: Permission denied`), `env` or Python (`Permission
+/// denied: 'df'`).
+fn denied_name(message: &str) -> Option<&str> {
+    const DENIED: &str = "Permission denied";
+    let (before, after) = message.split_once(DENIED)?;
+    let quoted = after.strip_prefix(": '").and_then(|after| after.split('\'').next());
+    let named = before.trim_end_matches([':', ' ']).rsplit([' ', ':']).next();
+    quoted
+        .or(named)
+        .map(|name| name.trim_matches(['\'', '‘', '’', '"']))
+        .filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
 /// The absolute paths in a text, without the punctuation around them.
@@ -172,8 +210,6 @@ fn port(message: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use plugin_api::host_side::options::Settings;
 
     use super::super::{Terms, Without};
@@ -261,6 +297,45 @@ mod tests {
     fn writing_is_for_nobody() {
         let text = explained(&policy(&[]), "could not open /tmp/cache: Read-only file system (os error 30)");
         assert!(text.contains("nobody in it writes") && text.contains("isolation = \"none\""), "{text}");
+    }
+
+    #[test]
+    fn program_that_a_script_calls_is_named_by_its_path() {
+        let programs = ["/bin/sh", "/x/a.sh", "/x/a.py"].map(PathBuf::from).to_vec();
+        let policy = Policy { programs, ..policy(&[]) };
+        let df = programs::which("df").unwrap().to_str().unwrap().to_owned();
+        for message in [
+            "/x/a.sh ended with exit code 126: /x/a.sh: 2: df: Permission denied",
+            "/x/a.sh ended with exit code 126: env: ‘df’: Permission denied",
+            "/x/a.py ended with exit code 1: PermissionError: [Errno 13] Permission denied: 'df'",
+            &format!("/bin/sh ended with exit code 126: {df}: Permission denied"),
+        ] {
+            let text = explained(&policy, message);
+            assert!(text.contains(&format!("`grant = [\"exec:{df}\"]` in [collectors.ups]")), "{message}: {text}");
+        }
+        let text = explained(&policy, "/x/a.sh ended with exit code 2: cat: /etc/shadow: Permission denied");
+        assert!(text.contains("grant = [\"/etc/shadow\"]"), "{text}");
+        let text = explained(&policy, "/x/a.sh ended with exit code 2: cannot create /tmp/x: Permission denied");
+        assert!(text.contains("nobody in it writes"), "{text}");
+        assert_eq!(policy.explained("/bin/sh ended with exit code 1: Permission denied", false), None);
+    }
+
+    #[test]
+    fn interpreter_of_a_script_in_a_folder_that_is_granted_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("a.sh");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).unwrap();
+        let message = format!("could not run {}: Permission denied (os error 13)", script.display());
+        let text = explained(&running(folder.path().to_str().unwrap()), &message);
+        assert!(text.contains("grant = [\"exec:/bin/sh\"]"), "{text}");
+        assert_eq!(running(script.to_str().unwrap()).explained(&message, false), None);
+    }
+
+    /// Of a child that may run this.
+    fn running(program: &str) -> Policy {
+        Policy { programs: vec![program.into()], ..policy(&[]) }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use landlock::{
 
 use super::Policy;
 use super::needs::{LOADERS, resolver_folder};
+use super::programs::interpreters;
 
 /// All that is known and was tried (what came after Linux 6.15 where the kernel has it): later rights would be forbidden unseen.
 /// The tenth has rules on UDP, which a resolver needs: not before they can be tried.
@@ -38,8 +39,10 @@ pub(super) fn draw(policy: &Policy, library: Option<BorrowedFd<'_>>) -> Result<V
         .add_rules(beneath(paths(&policy.devices), read | AccessFs::WriteFile | AccessFs::IoctlDev))?
         .add_rules(beneath(paths(&policy.sockets), AccessFs::ResolveUnix))?;
     if policy.runs_programs() {
+        let interpreters: Vec<_> = policy.programs.iter().flat_map(|program| interpreters(program)).collect();
         rules = rules
             .add_rules(beneath(paths(&policy.programs), read | AccessFs::Execute))?
+            .add_rules(beneath(paths(&interpreters), AccessFs::ReadFile | AccessFs::Execute))?
             .add_rules(beneath(LOADERS.iter().map(Path::new), AccessFs::ReadFile | AccessFs::Execute))?
             .add_rules(beneath([Path::new("/dev/null")], AccessFs::ReadFile | AccessFs::WriteFile))?;
     }

@@ -62,6 +62,10 @@ pub(super) const LOADERS: [&str; 6] = [
     "/lib/ld-musl-riscv64.so.1",
 ];
 
+/// What interpreters and their like read beside, where a program is granted: modules of Perl and Ruby, functions of awk, descriptions of
+/// terminals. Everybody's, by the Filesystem Hierarchy Standard.
+pub(super) const PROGRAM_NEEDS: [&str; 2] = ["/usr/share", "/etc/perl"];
+
 /// Where `/sys` is entered: `/sys/class` and its like are links into `/sys/devices`.
 pub(super) const SYS_ENTRANCES: [&str; 5] = ["/sys/devices", "/sys/class", "/sys/block", "/sys/bus", "/sys/dev"];
 

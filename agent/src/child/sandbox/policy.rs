@@ -11,7 +11,7 @@ use plugin_api::host_side::manifest::{NETLINK, Read, ReadKind, ungranted};
 use plugin_api::host_side::options::Settings;
 use serde::{Deserialize, Serialize};
 
-use super::needs::{NEEDS, SYS_ENTRANCES};
+use super::needs::{NEEDS, PROGRAM_NEEDS, SYS_ENTRANCES};
 use super::{Without, rights};
 
 /// What a policy is made of.
@@ -155,7 +155,8 @@ impl Policy {
     /// All that is read: the granted, and what every program needs.
     pub(super) fn readable(&self) -> impl Iterator<Item = &Path> {
         let granted = self.paths.iter().chain(&self.devices).chain(&self.programs);
-        NEEDS.iter().map(Path::new).chain(granted.map(PathBuf::as_path))
+        let of_programs = PROGRAM_NEEDS.iter().filter(|_| self.runs_programs());
+        NEEDS.iter().chain(of_programs).map(Path::new).chain(granted.map(PathBuf::as_path))
     }
 
     /// Whether opening for writing, within what Landlock grants, is part of what was granted: devices are written, and whoever starts a

@@ -146,6 +146,20 @@ fn granted_program_runs_and_is_killed_and_no_other_runs() {
 }
 
 #[test]
+fn granted_script_runs_with_its_interpreter_and_finds_no_other_program() {
+    let name = "granted_script_runs_with_its_interpreter_and_finds_no_other_program";
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    fs::write(&script, "#!/usr/bin/env sh\necho run; cat /dev/null; exit $?\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    alone(name, script.to_str().unwrap(), |script| {
+        draw(&[read(ReadKind::Exec, script)]);
+        let output = Command::new(script).stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!((&*output.stdout, output.status.code()), (&b"run\n"[..], Some(126)));
+    });
+}
+
+#[test]
 fn abort_is_an_abort() {
     let name = "abort_is_an_abort";
     if std::env::var_os(INSIDE).is_none() {
