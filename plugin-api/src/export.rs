@@ -36,10 +36,21 @@ pub fn module<C: Collector>() -> PluginModuleRef {
     PluginModule { create: create::<C> }.leak_into_prefix()
 }
 
+/// What the author reads whose struct of options is not what is declared.
+fn differ(options: &str) -> Error {
+    let declared: std::collections::BTreeMap<String, serde::de::IgnoredAny> =
+        serde_json::from_str(options).unwrap_or_default();
+    let declared = declared.into_keys().collect::<Vec<_>>().join(", ");
+    let declared = if declared.is_empty() { "none".to_owned() } else { declared };
+    Error::failed(format!(
+        "could not read the options into the collector's Options: their names or types in Rust differ from those in plugin.toml (which has {declared}; a duration is an options::Duration, a size an options::Size)"
+    ))
+}
+
 extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
     let made = behind_guard(|| {
-        let options = serde_json::from_str(options.as_str())
-            .map_err(|cause| Error::failed("could not read the options into the collector's Options: their types in Rust differ from those in plugin.toml (a duration is an options::Duration, a size an options::Size)").because(cause))?;
+        let options =
+            serde_json::from_str(options.as_str()).map_err(|cause| differ(options.as_str()).because(cause))?;
         let object = Arc::new(host);
         C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
     });
@@ -123,7 +134,7 @@ macro_rules! perfwatch_plugin {
         const _: () = {
             assert!(
                 cfg!(panic = "unwind"),
-                "a plugin needs panic = \"unwind\": the guard cannot catch a panic that aborts"
+                "a plugin needs panic = \"unwind\": the guard cannot catch a panic that aborts. Take panic = \"abort\" out of Cargo.toml's [profile]"
             );
 
             const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));

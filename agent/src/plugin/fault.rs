@@ -122,7 +122,7 @@ impl fmt::Display for Problem {
             Problem::NoManifest => {
                 write!(
                     f,
-                    "no section {MANIFEST_SECTION}: another library; a plugin gets it from perfwatch_plugin!, and strip keeps it"
+                    "no section {MANIFEST_SECTION}: another library; a plugin gets it from perfwatch_plugin!, in C from PERFWATCH_PLUGIN, and strip keeps it"
                 )
             }
             Problem::ManifestIsNoText => write!(f, "its section {MANIFEST_SECTION} is not UTF-8 text: build it again"),

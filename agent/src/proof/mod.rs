@@ -1,6 +1,6 @@
 //! `perfwatch plugins test`: a library goes through what a host will do to it, on its author's desk, and is told what to change.
 //!
-//! Promises: nothing of the library runs in this process. [`rehearsal`] runs it in a child: with these options, under this root, with so
+//! Promises: nothing of the library runs in this process. `rehearsal` runs it in a child: with these options, under this root, with so
 //! much room, in its sandbox or in none, for so many readings; and gives back what it said, cost, printed and asked the kernel for. Each
 //! family of checks plans such runs and judges what they gave: a pure function, and a [`Check`] with a name that stays. What can hang is
 //! killed after its patience; what is tried many times has a time in all, and says how far it came.
@@ -117,7 +117,7 @@ fn unknown(file: &Path, why: &str) -> Report {
         plugin: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         file: file.display().to_string(),
         contract: "unknown".into(),
-        options: "none".into(),
+        options: "none: its manifest is not known".into(),
         checks: vec![Check::new(LOADS, "it is no plugin that can be loaded here", vec![Finding::failure(why, change)])],
         seconds: 0.0,
     }
@@ -129,7 +129,7 @@ fn loads(start: &Start, known: &Known, authority: &Authority) -> Check {
     let trial = trial(start, LOAD_PATIENCE);
     let took = report::short(begun.elapsed());
     let failed = |why: &str| {
-        let change = "its library, its constructors (.init_array) and what it links to have to load here";
+        let change = "build it as that says; what it links to, and its constructors (.init_array), have to work here";
         vec![Finding::failure(why, change)]
     };
     let findings = match trial {

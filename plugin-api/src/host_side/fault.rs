@@ -53,7 +53,7 @@ impl Fault {
         if known.len() > MAX_LISTED {
             allowed.push_str(", …");
         } else if known.is_empty() {
-            allowed.push_str("none");
+            allowed.push_str("nothing, as none is declared");
         }
         Fault { meant, allowed: Some(allowed), ..self }
     }

@@ -4,7 +4,7 @@
 //! under the same check. What it is given is checked here (`host`): an id, a text or a count that is none is worded as the failure of the
 //! constructor or the reading, and touches nothing. Nothing guards against what C itself does not: a wild pointer, `abort`, an exception of C++.
 //!
-//! Frozen for 1.x as the rest of the data path is: [`PlainPlugin`] and [`host::PlainHost`] begin with their size and only grow behind
+//! Frozen for 1.x as the rest of the data path is: `PlainPlugin` and `PlainHost` begin with their size and only grow behind
 //! their last field, in a new minor contract.
 #![allow(unsafe_code)]
 
@@ -25,7 +25,7 @@ use super::roots::HostHandle;
 use crate::ErrorKind;
 use crate::abi::{RawCollector, RawFrame};
 
-/// The symbol of a [`PlainPlugin`].
+/// The symbol of a `PlainPlugin`.
 pub const PLAIN_SYMBOL: &str = "perfwatch_plugin_v1";
 
 type Create = unsafe extern "C" fn(host: *const PlainHost) -> *mut c_void;

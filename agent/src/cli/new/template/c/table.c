@@ -50,6 +50,7 @@ static void *create(const perfwatch_host *host)
 static int collect(void *this, const perfwatch_host *host)
 {
     struct softirqs *self = this;
+    fflush(self->file); /* else what stdio holds of a reading that failed half way would be read again */
     rewind(self->file);
     /* A line of titles, then "TIMER:  24388  28159", a number for each processor. */
     for (int line = 1; getline(&self->line, &self->size, self->file) > 0; line++) {
