@@ -78,6 +78,7 @@ fn each_fault_of_a_careless_plugin_is_told_with_what_to_change() {
         ("memory", "failed", vec!["KiB more after "]),
         ("threads", "failed", vec!["more after ", "end them with it"]),
         ("descriptors", "failed", vec!["more after ", "close what a reading opens"]),
+        ("processes", "passed", vec![]),
         ("output", "failed", vec!["it prints: \"reading 0\"", "host.log"]),
         ("sandbox", "failed", vec![&allow, "could not make a socket for tcp", "`reads = [\"tcp:9\"]`"]),
         ("reads", "remark", vec!["does not name: \"/proc/loadavg\""]),
@@ -116,6 +117,115 @@ fn library_that_kills_its_process_or_hangs_is_named_and_the_report_goes_on() {
         // What comes after it was still asked.
         assert_eq!(check(&report, "testcases")["verdict"], "skipped", "{does}");
     }
+}
+
+/// Waits for what a process does, and gives up after long.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_plugin_that_leaves_processes_and_it_is_told() {
+    let (site, options) = site_with_options("does = \"fork\"");
+    let report = report(&site, test_plugin("wild"), &["--options", &options]);
+    let told = told(&report, "processes");
+    assert!(told.contains("processes were left of it after") && told.contains("wait for each process"), "{told}");
+}
+
+#[test]
+fn signal_in_the_middle_ends_it_with_its_child_and_its_temporary_files() {
+    let site = Site::new();
+    site.write("testcases/hangs/options.toml", "does = \"hang\"\n");
+    site.write("testcases/hangs/0/proc/uptime", "1 1\n");
+    let cases = site.path("testcases");
+    let temporary = site.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = std::process::Command::new(&built().agent);
+        command.args([
+            "plugins",
+            "test",
+            test_plugin("wild").to_str().unwrap(),
+            "--testcases",
+            cases.to_str().unwrap(),
+        ]);
+        command.env("TMPDIR", &temporary).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let tester = command.spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", tester.id());
+        let child = || std::fs::read_to_string(&children).unwrap_or_default();
+        let in_reading = || {
+            let child = child();
+            let name = std::fs::read_to_string(format!("/proc/{}/comm", child.trim())).unwrap_or_default();
+            name.trim() == "wild" && std::fs::read_dir(&temporary).unwrap().count() == 1
+        };
+        until("a child that goes by the plugin's name reads the copy of a testcase's host", in_reading);
+        let its = child();
+        let killed =
+            std::process::Command::new("kill").args([&format!("-{signal}"), &tester.id().to_string()]).status();
+        assert!(killed.unwrap().success());
+        let output = tester.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(&format!("ended by SIG{signal} in the middle")), "{said}");
+        assert!(!Path::new("/proc").join(its.trim()).exists(), "the child {its} lives");
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn library_that_needs_a_newer_glibc_is_told_which_and_where_to_build_it() {
+    let site = Site::new();
+    let mut bytes = std::fs::read(test_plugin("careless")).unwrap();
+    let (old, new) = (b"GLIBC_2.34\0", b"GLIBC_2.99\0");
+    let places: Vec<_> = (0..bytes.len() - old.len()).filter(|&at| bytes[at..].starts_with(old)).collect();
+    assert!(!places.is_empty(), "it was linked against a glibc that has no 2.34");
+    places.iter().for_each(|&at| bytes[at..at + new.len()].copy_from_slice(new));
+    // The hash by which the dynamic linker compares (ELF's) stands beside the name.
+    let hash = |name: &[u8]| {
+        name.iter().fold(0u32, |hash, &byte| {
+            let hash = (hash << 4) + u32::from(byte);
+            let high = hash & 0xf000_0000;
+            (hash ^ (high >> 24)) & !high
+        })
+    };
+    let (old, new) = (hash(b"GLIBC_2.34").to_le_bytes(), hash(b"GLIBC_2.99").to_le_bytes());
+    let at = (0..bytes.len() - 4).find(|&at| bytes[at..].starts_with(&old)).unwrap();
+    bytes[at..at + 4].copy_from_slice(&new);
+    let library = site.write("libperfwatch_careless.so", bytes);
+    let finished = examine(&site, &library, &[]);
+    assert_eq!(finished.code(), 69, "{finished}");
+    let sentence = "it needs glibc 2.99, and this machine's C library is older: build it on the oldest machine that it shall run on";
+    assert!(finished.stdout.contains(sentence), "{finished}");
+}
+
+#[test]
+fn testcase_of_a_library_is_written_where_that_is_asked_for_and_passes_then() {
+    let site = Site::new();
+    let script = site.write("script", "count=1 text=x");
+    site.write("testcases/new/options.toml", format!("script = {script:?}\n"));
+    site.write("testcases/new/0/proc/uptime", "1 1\n");
+    let cases = site.path("testcases");
+    let arguments = ["--testcases", cases.to_str().unwrap()];
+    let before = report(&site, test_plugin("mock"), &arguments);
+    assert!(
+        told(&before, "testcases").contains("`UPDATE_GOLDEN=1 perfwatch plugins test FILE` write it"),
+        "{before:#}"
+    );
+    let written = std::process::Command::new(&built().agent)
+        .args(["plugins", "test", test_plugin("mock").to_str().unwrap()])
+        .args(arguments)
+        .env("UPDATE_GOLDEN", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&written.stdout);
+    assert!(said.contains("1 of 1 written anew"), "{said}");
+    let json = std::fs::read_to_string(site.path("testcases/new/0/expected.json")).unwrap();
+    assert!(json.contains("\"count\": 1"), "{json}");
+    assert_eq!(check(&report(&site, test_plugin("mock"), &arguments), "testcases")["verdict"], "passed");
 }
 
 #[test]

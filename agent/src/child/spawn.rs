@@ -1,7 +1,7 @@
 //! Starts a child. [E socketpair, fork, exec, pidfd]
 //!
 //! Promises: the child gets its end of the socket, the library and a pipe to print into, and of the agent's environment what
-//! is in [`KEPT`]; nothing else. What it has to know is in the socket when this returns, and nothing here waits for it.
+//! is in [`KEPT`] (and [`testcase::UPDATE`] for a testcase); nothing else. What it has to know is in the socket when this returns, and nothing here waits for it.
 //! On an error nothing is left over: no process, no descriptor.
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use plugin_api::host_side::frame::Limits;
+use plugin_api::host_side::testcase;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 use tracing::level_filters::LevelFilter;
@@ -67,7 +68,7 @@ pub fn spawn(start: &Start) -> io::Result<Born> {
 /// The same, of a child for any task; `watch` has its number before it does anything.
 pub(super) fn begin(start: &Start, task: Task, watch: impl FnOnce(u32) -> io::Result<()>) -> io::Result<Born> {
     can_spawn()?;
-    let set_up = set_up(start, task)?;
+    let set_up = set_up(start, &task)?;
     let (socket, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let (printed, prints) = Printed::pipe(&start.name)?;
@@ -75,7 +76,10 @@ pub(super) fn begin(start: &Start, task: Task, watch: impl FnOnce(u32) -> io::Re
     let mut command = Command::new(PROGRAM);
     command.arg0(format!("{ARG0}{}", start.name)).arg(super::MARK).process_group(0);
     command.stdin(theirs).stdout(library).stderr(prints);
-    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
+    // A testcase may be there to be written.
+    let is_case = matches!(task, Task::Testcase(_));
+    let kept = |name: &OsStr| is_kept(name) || is_case && name == testcase::UPDATE;
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| kept(name)));
     let mut family = Family::of(command.spawn()?)?;
     // Until it has read its set-up it does nothing, so that all it ever starts is born where it is put here.
     let grown = match &start.policy {
@@ -91,10 +95,10 @@ pub(super) fn begin(start: &Start, task: Task, watch: impl FnOnce(u32) -> io::Re
     }
 }
 
-fn set_up(start: &Start, task: Task) -> io::Result<Vec<u8>> {
+fn set_up(start: &Start, task: &Task) -> io::Result<Vec<u8>> {
     let Limits { rows, cells, text, notes } = start.limits;
     let set_up = SetUp {
-        task,
+        task: task.clone(),
         name: start.name.clone(),
         options: start.options.clone(),
         host_root: start.host_root.clone(),

@@ -11,13 +11,14 @@ use crate::proof::{self, Verdict, Wanted};
 const ABOUT: &str = "\
 Runs the library in child processes, on this machine and on damaged copies of the kernel files that it reads, and tells for each failure
 what to change. Checks: loads, read_in_agent, read_in_child, same_in_both, declared, types, room, time, cpu, memory, threads, descriptors,
-output, sandbox, reads, other_root, files_missing, files_empty, files_cut, files_garbage, files_huge, counters_fall, over_budget,
+processes, output, sandbox, reads, other_root, files_missing, files_empty, files_cut, files_garbage, files_huge, counters_fall, over_budget,
 options_at_limits, options_beyond, testcases.
 
 --report json prints one document: plugin, file, contract, options, verdict (passed, failed), counts, seconds and checks, each with name,
 verdict (passed, failed, remark, skipped), seen and findings, each with what and change.
 
-Exit codes: 0 nothing failed (remarks and what was skipped do not count); 1 a check failed; 2 usage; 69 it cannot be loaded.
+Exit codes: 0 nothing failed (remarks and what was skipped do not count); 1 a check failed; 2 usage; 69 it cannot be loaded;
+130 or 143 ended by Ctrl-C or SIGTERM, with all that it had started and written.
 
 Examples:
   perfwatch plugins test target/release/libperfwatch_ups.so
@@ -52,7 +53,7 @@ pub(super) fn test(test: &Test) -> u8 {
         Ok(report) => report,
         Err(why) => {
             fail(&why);
-            return code::USAGE;
+            return proof::interrupted().map_or(code::USAGE, |signal| signal.code);
         }
     };
     let printed = print(&match test.report {

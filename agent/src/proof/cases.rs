@@ -38,7 +38,7 @@ pub fn check(desk: &Desk) -> Check {
         let run = Run { task: Task::Testcase(case.clone()), ..desk.plan(desk.start()) };
         let ran = rehearsal::run(&run, &mut |_| Ok(()));
         let name = case.file_name().unwrap_or_default().to_string_lossy();
-        let change = "mend it; or, where the new is right, let UPDATE_GOLDEN=1 and the plugin's own test write it, and read the difference";
+        let change = "mend it; or, where the new is right, let `UPDATE_GOLDEN=1 perfwatch plugins test FILE` write it, and read the difference";
         match (ran.fault(), ran.error()) {
             (Some(fault), _) => {
                 testcase::sweep(ran.process);
@@ -53,5 +53,6 @@ pub fn check(desk: &Desk) -> Check {
     } else {
         format!(", {} not tried, as the time was over", cases.len() - tried)
     };
-    Check::new(NAME, format!("{passed} of {} passed{of}", cases.len()), findings)
+    let verb = if testcase::is_written() { "written anew, to be read before they are kept" } else { "passed" };
+    Check::new(NAME, format!("{passed} of {} {verb}{of}", cases.len()), findings)
 }

@@ -3,7 +3,8 @@
 //! Promises: nothing of the library runs in this process. `rehearsal` runs it in a child: with these options, under this root, with so
 //! much room, in its sandbox or in none, for so many readings; and gives back what it said, cost, printed and asked the kernel for. Each
 //! family of checks plans such runs and judges what they gave: a pure function, and a [`Check`] with a name that stays. What can hang is
-//! killed after its patience; what is tried many times has a time in all, and says how far it came.
+//! killed after its patience; what is tried many times has a time in all, and says how far it came. No process of it and no temporary file
+//! is left at the end, nor after a signal in the middle.
 //!
 //! Refuses to judge what an author's machine cannot know: a metric that no kernel of this kind has is a remark, how fast a loaded machine
 //! is as well, unless a timeout is missed.
@@ -13,12 +14,14 @@ mod cases;
 mod desk;
 mod files;
 mod host;
+mod interrupt;
 mod options;
 mod readings;
 mod rehearsal;
 mod report;
 mod sandbox;
 mod seen;
+mod strays;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +32,7 @@ use plugin_api::host_side::manifest::Allowance;
 use plugin_api::host_side::testcase::Captured;
 
 use self::desk::{Desk, Given};
+pub use self::interrupt::{Interrupt, told as interrupted};
 pub use self::report::{Check, Finding, Report, Verdict};
 use crate::assemble::chain;
 use crate::child::sandbox::Without;
@@ -55,10 +59,14 @@ pub struct Wanted {
 
 /// Examines a library. Where it cannot even be loaded, that is all there is in the report: the check `loads`, failed.
 ///
+/// This process may have no other children meanwhile: what a plugin leaves running becomes a child of it, and is killed.
+///
 /// # Errors
-/// In words, why it cannot be run with the options that are given.
+/// In words, why it cannot be run with the options that are given, or which signal came.
 pub fn examine(wanted: &Wanted) -> Result<Report, String> {
     let begun = Instant::now();
+    interrupt::listen().map_err(|cause| format!("could not listen to signals: {cause}"))?;
+    strays::adopt().map_err(|cause| format!("could not adopt what a plugin leaves running: {cause}"))?;
     // Whoever tests it may also install it where nobody else writes: that is a remark, and no reason not to look.
     let authority = Authority::of_this_agent();
     let loadable = |known: &Known| known.loadable(&authority.clone().relaxed(true), &std::env::temp_dir());
@@ -106,6 +114,9 @@ pub fn examine(wanted: &Wanted) -> Result<Report, String> {
             report.checks.push(cases::check(&desk));
         }
     }
+    if let Some(signal) = interrupted() {
+        return Err(format!("ended by {} in the middle, and what was being tried with it", signal.name));
+    }
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -127,6 +138,8 @@ fn unknown(file: &Path, why: &str) -> Report {
 fn loads(start: &Start, known: &Known, authority: &Authority) -> Check {
     let begun = Instant::now();
     let trial = trial(start, LOAD_PATIENCE);
+    // Its constructors start the same ones again in each run that is counted.
+    strays::end(0);
     let took = report::short(begun.elapsed());
     let failed = |why: &str| {
         let change = "build it as that says; what it links to, and its constructors (.init_array), have to work here";

@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use plugin_api::host_side::manifest::ReadKind;
+
 use super::desk::Desk;
 use super::rehearsal::{self, End, KEPT, Ran, Run, Usage};
 use super::report::{Check, Finding, short};
 use super::seen::{self, Seen};
+use super::strays::Left;
 use crate::child::Start;
 
 /// Readings of a plugin that is quick: a percentile of 99 has two above it.
@@ -77,6 +80,9 @@ pub fn checks(desk: &Desk, taken: &Taken) -> Vec<Check> {
         checks.push(growth("memory", agent, MEMORY_GROWTH, |usage| usage.memory));
         checks.push(growth("threads", agent, COUNT_GROWTH, |usage| usage.threads));
         checks.push(growth("descriptors", agent, COUNT_GROWTH, |usage| usage.descriptors));
+    }
+    if !agent.seen.is_empty() {
+        checks.push(processes(desk, agent));
     }
     checks.push(output(agent, child));
     checks
@@ -291,6 +297,29 @@ fn growth(name: &'static str, ran: &Ran, bound: u64, of: impl Fn(&Usage) -> u64)
         findings.push(Finding::failure(what, change));
     }
     Check::new(name, format!("{} at the end, {} more than after warming up", amount(after), amount(grown)), findings)
+}
+
+/// Whether what it starts ends with it.
+fn processes(desk: &Desk, agent: &Ran) -> Check {
+    let Left { all, away } = agent.left;
+    let readings = agent.seen.len();
+    let runs_programs = desk.manifest.plugin.reads.iter().any(|read| read.kind == ReadKind::Exec);
+    let mut findings = Vec::new();
+    if away > 0 {
+        let what = format!("processes that had left its process group, would have outlived it and were killed: {away}");
+        findings.push(Finding::failure(what, "start no daemon, and let nothing call setsid or setpgid"));
+    } else if all > COUNT_GROWTH {
+        let what = format!("{all} processes were left of it after {readings} readings, and killed");
+        findings
+            .push(Finding::failure(what, "wait for each process that it starts, in the reading that has started it"));
+    } else if all > 0 && !runs_programs {
+        let what = format!("processes that were left of it after {readings} readings and were killed: {all}");
+        findings.push(Finding::remark(
+            what,
+            "a sandbox lets it start none, but for programs that `reads` names as `exec:PATH`",
+        ));
+    }
+    Check::new("processes", format!("{all} left at the end"), findings)
 }
 
 /// Whether it prints.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,11 @@ use std::time::{Duration, Instant};
 use plugin_api::host_side::frame::Frame;
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::{ErrorKind, Level};
+use rustix::process::{Pid, Resource, Rlimit};
 
+use super::interrupt;
 use super::seen::Seen;
+use super::strays::{self, Left};
 use super::trace::{Call, Trace};
 use crate::child::{Candidate, Heard, Start, Taken, Task};
 
@@ -23,6 +27,9 @@ use crate::child::{Candidate, Heard, Start, Taken, Task};
 pub const KEPT: usize = 4;
 /// Lines that are kept of the log and of what is printed.
 const LINES_MAX: usize = 64;
+/// Bytes of data that a child has without a policy, so that one that allocates without end does not take the machine with it: beyond what any
+/// collector needs, and what its budget allows is looked at elsewhere.
+const DATA_MAX: u64 = 2 << 30;
 
 /// What is to be run.
 pub struct Run<'a> {
@@ -84,6 +91,8 @@ pub struct Ran {
     pub printed: Vec<String>,
     /// The number that its process had.
     pub process: u32,
+    /// Processes that were left of it at its end.
+    pub left: Left,
     /// What it asked the kernel for since its library is loaded, or why that is not known.
     pub calls: Result<Vec<Call>, String>,
     /// How it ended.
@@ -130,6 +139,7 @@ impl Ran {
             logged: Vec::new(),
             printed: Vec::new(),
             process: 0,
+            left: Left::default(),
             calls: Err(why.clone()),
             end: End::NotTried(why),
         }
@@ -145,10 +155,16 @@ impl Ran {
 
 /// Runs it.
 pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
+    if let Some(signal) = interrupt::told() {
+        return Ran::not_tried(format!("{} came", signal.name));
+    }
     let printed = Arc::new(Mutex::new(Vec::new()));
     let mut ran = Ran::not_tried("it was not traced");
     let mut trace = None;
     let watch = |child| {
+        if run.start.policy.is_none() {
+            bound(child)?;
+        }
         if run.traced {
             trace = Some(Trace::begin(child));
         }
@@ -166,7 +182,10 @@ pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
         }
     };
     ran.process = child.id();
-    ran.end = read(run, before, &mut child, &mut ran);
+    ran.end = match interrupt::told() {
+        Some(signal) => End::NotTried(format!("{} came", signal.name)),
+        None => read(run, before, &mut child, &mut ran),
+    };
     // Before it is waited for, the tracer has to have let go of it.
     child.kill();
     match trace {
@@ -175,6 +194,7 @@ pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
         None => {}
     }
     let status = child.end();
+    ran.left = strays::end(ran.process);
     if let (End::Died(how), Ok(status)) = (&mut ran.end, status)
         && how.is_empty()
     {
@@ -182,6 +202,15 @@ pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
     }
     ran.printed = std::mem::take(&mut printed.lock().unwrap_or_else(PoisonError::into_inner));
     ran
+}
+
+/// Bounds a child that nothing else does. A core is of no use to anybody here, and is a file that stays.
+fn bound(child: u32) -> io::Result<()> {
+    let child = i32::try_from(child).ok().and_then(Pid::from_raw);
+    for (resource, most) in [(Resource::Data, DATA_MAX), (Resource::Core, 0)] {
+        rustix::process::prlimit(child, resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
 }
 
 fn read(run: &Run<'_>, before: Before<'_>, child: &mut Candidate, ran: &mut Ran) -> End {

@@ -152,9 +152,18 @@ impl Run {
     }
 }
 
+/// The variable with which what comes out is written as what is expected.
+pub const UPDATE: &str = "UPDATE_GOLDEN";
+
+/// Whether what comes out is written, and not compared.
+#[must_use]
+pub fn is_written() -> bool {
+    std::env::var_os(UPDATE).is_some()
+}
+
 fn compare(step: &Path, found: Result<Value, String>) -> Result<(), String> {
     let (json, err) = (step.join("expected.json"), step.join("expected.err"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if is_written() {
         let (path, other, mut text) = match found {
             Ok(value) => (json, err, format!("{value:#}")),
             Err(message) => (err, json, message),
