@@ -23,6 +23,8 @@ use plugin_api::host_side::plain::{self, PLAIN_SYMBOL, PlainError};
 pub enum LoadError {
     /// The dynamic linker refuses it.
     Open(libloading::Error),
+    /// It was linked against a newer C library than this machine's, of this version.
+    Glibc(String, libloading::Error),
     /// It lies where nothing may be executed.
     NoExec(libloading::Error),
     /// It lacks one of the symbols that `perfwatch_plugin!` exports, and that of a plugin in C.
@@ -42,6 +44,10 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Open(_) => f.write_str("the dynamic linker could not load it"),
+            LoadError::Glibc(needed, _) => write!(
+                f,
+                "it needs glibc {needed}, and this machine's C library is older: build it on the oldest machine that it shall run on"
+            ),
             LoadError::NoExec(_) => f.write_str("it lies on a file system that is mounted noexec"),
             LoadError::Symbol(name, _) => write!(
                 f,
@@ -61,9 +67,10 @@ impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // libloading itself says no more than "dlopen failed": the reason is one further down.
-            LoadError::Open(cause) | LoadError::NoExec(cause) | LoadError::Symbol(_, cause) => {
-                std::error::Error::source(cause).or(Some(cause))
-            }
+            LoadError::Open(cause)
+            | LoadError::Glibc(_, cause)
+            | LoadError::NoExec(cause)
+            | LoadError::Symbol(_, cause) => std::error::Error::source(cause).or(Some(cause)),
             LoadError::Contract { .. } => None,
             LoadError::Layout(cause) => Some(cause),
             LoadError::Plain(cause) => Some(cause),
@@ -71,12 +78,22 @@ impl std::error::Error for LoadError {
     }
 }
 
-/// The linker says no more of it than "failed to map segment".
+/// What the linker says in words of its own: that a version of glibc is missing, or no more than "failed to map segment".
 fn refused(path: &Path, cause: libloading::Error) -> LoadError {
+    let words = std::error::Error::source(&cause).map_or_else(|| cause.to_string(), ToString::to_string);
+    if let Some(needed) = missing_glibc(&words) {
+        return LoadError::Glibc(needed.to_owned(), cause);
+    }
     match rustix::fs::statvfs(path) {
         Ok(place) if place.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) => LoadError::NoExec(cause),
         Ok(_) | Err(_) => LoadError::Open(cause),
     }
+}
+
+/// The version in "version `GLIBC_2.99' not found (required by …)", as glibc has said it since 1997.
+fn missing_glibc(words: &str) -> Option<&str> {
+    let (_, rest) = words.split_once("version `GLIBC_")?;
+    rest.split_once("' not found").map(|(version, _)| version)
 }
 
 /// Loads the library at `path`, which is a descriptor's name in `/proc/self/fd` that stays open for good.
@@ -111,4 +128,16 @@ pub fn load(path: &Path) -> Result<Module, LoadError> {
     // SAFETY: it is the symbol that `layout::module` asks for, of a library that is never unloaded, and the contract
     // has our major number.
     unsafe { layout::module(module.cast_const()) }.map_err(LoadError::Layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_of_glibc_that_is_missing_is_found_in_the_words_of_the_linker() {
+        let words = "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.99' not found (required by /proc/self/fd/4)";
+        assert_eq!(missing_glibc(words), Some("2.99"));
+        assert_eq!(missing_glibc("libfoo.so: version `FOO_1' not found (required by x)"), None);
+    }
 }

@@ -80,11 +80,23 @@ pub(super) fn render(plan: &Plan<'_>) -> Vec<File> {
         }
     };
     // The path last: whatever is in it stays as it is.
-    let fill = |text: &str| text.replace("@LANGUAGE@\n", change).replace("@NAME@", plan.name).replace("@API@", &api);
+    let fill = |text: &str| named(&text.replace("@LANGUAGE@\n", change), plan.name).replace("@API@", &api);
     let mut files: Vec<File> = files.into_iter().map(|(path, text)| (path, fill(text))).collect();
     // Its name is not in it: cargo adds it, and takes out what this plugin does not need. No other version is looked for, nor a network.
     files.extend(lock.map(|lock| ("Cargo.lock", lock.to_owned())));
     files
+}
+
+/// With the name filled in; a comment behind it stays in its column.
+fn named(text: &str, name: &str) -> String {
+    let fill = |part: &str| part.replace("@NAME@", name);
+    let line = |line: &str| match line.split_once("  #") {
+        Some((code, comment)) => {
+            format!("{:<width$}  #{}", fill(code.trim_end()), fill(comment), width = code.chars().count())
+        }
+        None => fill(line),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +138,17 @@ mod tests {
             let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
             assert_eq!(paths.len(), files.len());
         }
+    }
+
+    #[test]
+    fn comments_stand_in_one_column_whatever_the_name() {
+        let template = "name = \"@NAME@\"   # of the section\nversion = \"0.1\"   # its own\nlib@NAME@.so\n";
+        assert_eq!(
+            named(template, "ups"),
+            "name = \"ups\"      # of the section\nversion = \"0.1\"   # its own\nlibups.so\n"
+        );
+        assert_eq!(named(template, "a_long_name").lines().next(), Some("name = \"a_long_name\"  # of the section"));
+        assert_eq!(named("make  # @NAME@", "ups"), "make  # ups");
     }
 
     #[test]
