@@ -1,15 +1,20 @@
 //! The `agent` section: a collector like any other, with a manifest of its own (`own.toml`), built in.
+//!
+//! It tells what the agent costs and which collector it is, from the books, one file and three system calls. PSS is not there:
+//! /proc/self/smaps_rollup takes the kernel 0.2 ms, as much as reading three collectors.
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use plugin_api::options::NoOptions;
-use plugin_api::{Collector, ColumnId, Error, Host, ProcFile, Recorder, ScalarId, Schema, TableId};
+use plugin_api::{Collector, ColumnId, Error, Host, ProcFile, Recorder, ScalarId, Schema, TableId, scan};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::schedule::ledger::{Books, Entry, Ledger};
 use crate::sink::Sinks;
+use crate::snapshot::nanoseconds;
 
 /// The manifest.
 pub const MANIFEST: &str = include_str!("own.toml");
@@ -48,6 +53,9 @@ struct Ids {
     machine_id: ScalarId,
     cpu: ScalarId,
     memory: ScalarId,
+    anonymous: ScalarId,
+    threads: ScalarId,
+    descriptors: ScalarId,
     snapshots: ScalarId,
     late: ScalarId,
     collectors: TableId,
@@ -69,9 +77,10 @@ impl Own {
     /// `/proc/self` cannot be read.
     pub fn new(sources: Sources, host: &Host, schema: &mut Schema) -> Result<Own, Error> {
         let mut collectors = schema.table("collectors")?;
-        let counters: [(&str, Figure); 11] = [
+        let counters: [(&str, Figure); 12] = [
             ("calls", |entry| entry.calls),
-            ("nanoseconds", |entry| crate::snapshot::nanoseconds(entry.took)),
+            ("nanoseconds", |entry| nanoseconds(entry.took)),
+            ("cpu_nanoseconds", |entry| nanoseconds(entry.cpu)),
             ("failures", |entry| entry.failures),
             ("timeouts", |entry| entry.timeouts),
             ("skipped", |entry| entry.skipped),
@@ -97,6 +106,9 @@ impl Own {
             machine_id: schema.scalar("machine_id")?,
             cpu: schema.scalar("cpu_nanoseconds")?,
             memory: schema.scalar("memory_bytes")?,
+            anonymous: schema.scalar("anonymous_memory_bytes")?,
+            threads: schema.scalar("threads")?,
+            descriptors: schema.scalar("descriptors")?,
             snapshots: schema.scalar("snapshots")?,
             late: schema.scalar("late_seconds")?,
             collectors,
@@ -124,6 +136,17 @@ impl Own {
     }
 }
 
+/// Threads of this process: its folder of them has a link for each, and two more.
+fn threads() -> Option<u64> {
+    fs::metadata("/proc/self/task").ok()?.nlink().checked_sub(2)
+}
+
+/// Open descriptors: the size of the folder of them, which a kernel before 6.2 does not tell.
+fn descriptors() -> Option<u64> {
+    let size = fs::metadata("/proc/self/fd").ok()?.len();
+    (size > 0).then_some(size)
+}
+
 impl Collector for Own {
     type Options = NoOptions;
 
@@ -142,9 +165,14 @@ impl Collector for Own {
         }
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         out.set(ids.cpu, cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64);
-        let statm = self.statm.read()?;
-        let resident = std::str::from_utf8(statm).ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-        out.set(ids.memory, resident.map(|pages| pages * self.page_size));
+        let mut pages = self.statm.read()?.split(u8::is_ascii_whitespace).skip(1).map(scan::u64);
+        let (resident, shared) = (pages.next().flatten(), pages.next().flatten());
+        let bytes = |pages: u64| pages.saturating_mul(self.page_size);
+        out.set(ids.memory, resident.map(bytes));
+        let anonymous = resident.zip(shared).map(|(resident, shared)| resident.saturating_sub(shared));
+        out.set(ids.anonymous, anonymous.map(bytes));
+        out.set(ids.threads, threads());
+        out.set(ids.descriptors, descriptors());
         // Copied, so that the collection thread's books are held for a moment only.
         self.sources.ledger.copy_to(&mut self.books);
         out.set(ids.snapshots, self.books.snapshots);

@@ -6,6 +6,7 @@ mod c_entry;
 mod config;
 mod contracts;
 mod control;
+mod costs;
 mod counter;
 mod docs;
 mod dropin;

@@ -22,7 +22,7 @@ use plugin_api::host_side::frame::{Frame, Limits};
 use plugin_api::host_side::manifest::Manifest;
 use plugin_api::host_side::roots::{HostHandle, Roots};
 use plugin_api::host_side::testcase;
-use plugin_api::{ErrorKind, Level};
+use plugin_api::{ErrorKind, Level, scan};
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -70,7 +70,7 @@ fn run() -> Result<u8, String> {
     let name = CString::new(set_up.name.as_str()).map_err(|cause| cause.to_string())?;
     rustix::thread::set_name(&name).map_err(|errno| errno.to_string())?;
     let voice = Arc::new(Voice::new(Arc::clone(&socket), &set_up.log_level)?);
-    let memory = Memory::open();
+    let stat = Stat::open();
     let collector = match Collector::load(&set_up, library, &voice) {
         Ok(collector) => Ok(collector),
         Err(Fault::Told(why)) => Err(why),
@@ -79,7 +79,7 @@ fn run() -> Result<u8, String> {
     if set_up.task == Task::Load {
         return collector.map(|_| code::PASSED).inspect_err(|why| voice.say(Level::Error, why));
     }
-    serve(&socket, &voice, &memory, collector, &set_up).map(|()| code::OK)
+    serve(&socket, &voice, &stat, collector, &set_up).map(|()| code::OK)
 }
 
 fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {
@@ -94,14 +94,15 @@ fn set_up(mut socket: &UnixStream) -> Result<SetUp, String> {
 fn serve(
     mut socket: &UnixStream,
     voice: &Voice,
-    memory: &Memory,
+    stat: &Stat,
     mut collector: Result<Collector, String>,
     set_up: &SetUp,
 ) -> Result<(), String> {
     let mut frame = Frame::new(limits(set_up));
     let mut cpu = Duration::ZERO;
     // Looked at between an answer and the next request, when nobody waits.
-    let mut resident = memory.resident();
+    let mut seen = stat.read();
+    let mut told = Duration::ZERO;
     let mut request = wire::request(wire::Request { number: 0, time_left: Duration::ZERO });
     loop {
         match socket.read_exact(&mut request) {
@@ -124,11 +125,13 @@ fn serve(
         let took = Mono(now(ClockId::Monotonic)).since(at_mono);
         set_up.policy.iter().for_each(|policy| explain(&mut frame, policy));
         let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
-        let taken = Taken { at, at_mono, took, cpu: cpu.saturating_sub(before), memory: resident, made };
+        let cpu = cpu.saturating_sub(before);
+        let programs = seen.programs.saturating_sub(std::mem::replace(&mut told, seen.programs));
+        let taken = Taken { at, at_mono, took, cpu, memory: seen.resident, programs, made };
         if voice.answer(asked.number, &taken, &frame).is_err() {
             return Ok(());
         }
-        resident = memory.resident();
+        seen = stat.read();
     }
 }
 
@@ -248,21 +251,42 @@ fn load(path: &Path) -> Result<Module, String> {
     library::load(path).map_err(|cause| chain(&cause))
 }
 
-/// Its resident memory as a process sees it, by a descriptor that was opened before the sandbox was drawn.
-struct Memory(Option<File>);
+/// What the kernel tells a process of itself, by a descriptor that was opened before the sandbox was drawn.
+struct Stat(Option<File>);
 
-impl Memory {
-    fn open() -> Memory {
-        Memory(File::open("/proc/self/statm").ok())
+/// What of it counts; 0 where nobody knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Bytes of memory.
+    resident: u64,
+    /// CPU time of the programs that it started and waited for.
+    programs: Duration,
+}
+
+impl Stat {
+    fn open() -> Stat {
+        Stat(File::open("/proc/self/stat").ok())
     }
 
-    /// Bytes (proc_pid_statm(5), the second number); 0 where nobody knows.
-    fn resident(&self) -> u64 {
-        // Seven numbers of 20 digits at most.
-        let mut text = [0; 160];
+    fn read(&self) -> Seen {
+        // 52 fields of 20 digits at most, and a name of 64 bytes.
+        let mut text = [0; 1200];
         let read = self.0.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
-        let pages = text[..read].split(u8::is_ascii_whitespace).nth(1).and_then(plugin_api::scan::u64);
-        pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
+        Seen::of(&text[..read], rustix::param::clock_ticks_per_second(), rustix::param::page_size() as u64)
+    }
+}
+
+impl Seen {
+    /// By proc_pid_stat(5): of the fields from the third on, as the name before them may have blanks and brackets.
+    fn of(stat: &[u8], ticks_per_second: u64, page_size: u64) -> Seen {
+        let behind_name = stat.iter().rposition(|byte| *byte == b')').map_or(stat.len(), |at| at + 1);
+        let mut fields = scan::fields(&stat[behind_name..]);
+        let mut skip = |count| fields.nth(count).and_then(scan::u64).unwrap_or(0);
+        // Fields 16, 17 and 24.
+        let ticks = skip(13).saturating_add(skip(0));
+        let pages = skip(6);
+        let nanoseconds = ticks.saturating_mul(1_000_000_000 / ticks_per_second.max(1));
+        Seen { resident: pages.saturating_mul(page_size), programs: Duration::from_nanos(nanoseconds) }
     }
 }
 
@@ -382,9 +406,18 @@ mod tests {
 
     #[test]
     fn process_knows_its_memory() {
-        let before = Memory::open().resident();
+        let before = Stat::open().read().resident;
         let taken = vec![1u8; 64 << 20];
-        let after = Memory::open().resident();
+        let after = Stat::open().read().resident;
         assert!(before > 1 << 20 && after > before + (32 << 20), "{before} {after} {}", taken.len());
+    }
+
+    #[test]
+    fn programs_and_memory_are_found_behind_any_name() {
+        let stat = b"42 (a) b (7 8) S 1 42 42 0 -1 4194560 900 800 0 0 11 12 130 7 20 0 1 0 99 8192 25 18446744073709551615 1\n";
+        let seen = Seen::of(stat, 100, 4096);
+        assert_eq!((seen.programs, seen.resident), (Duration::from_millis(1370), 25 * 4096));
+        let nothing = Seen::of(b"", 100, 4096);
+        assert_eq!((nothing.programs, nothing.resident), (Duration::ZERO, 0));
     }
 }

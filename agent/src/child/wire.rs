@@ -31,7 +31,7 @@ const LINE: u32 = 4;
 
 const REQUEST_BYTES: usize = 16;
 /// Of a reading, before its parts.
-const FIXED_BYTES: usize = 88;
+const FIXED_BYTES: usize = 96;
 const CELL_BYTES: usize = 16;
 const ROW_BYTES: usize = 8;
 const NOTE_BYTES: usize = 20;
@@ -58,6 +58,8 @@ pub struct Taken {
     pub cpu: Duration,
     /// Resident bytes, those of files included, as they were after the last answer; before the first request, the first time.
     pub memory: u64,
+    /// CPU time of the programs that it started and that ended, at that moment, since the one of the answer before.
+    pub programs: Duration,
     /// It is the first of a new instance.
     pub made: bool,
 }
@@ -147,6 +149,7 @@ fn reading(body: &[u8], asked: Option<u64>, limits: &Limits, frame: &mut Frame) 
     }
     let (at, at_mono) = (Wall(fixed.u64()), Mono(fixed.u64()));
     let (took, cpu, memory) = (Duration::from_nanos(fixed.u64()), Duration::from_nanos(fixed.u64()), fixed.u64());
+    let programs = Duration::from_nanos(fixed.u64());
     let made = fixed.u32();
     if made > 1 {
         return Err(Garbage::Flag(made));
@@ -177,7 +180,7 @@ fn reading(body: &[u8], asked: Option<u64>, limits: &Limits, frame: &mut Frame) 
         message,
     );
     (frame.outcome, frame.lost_rows, frame.lost_texts) = (ErrorKind(outcome), lost_rows, lost_texts);
-    Ok(Taken { at, at_mono, took, cpu, memory, made: made == 1 })
+    Ok(Taken { at, at_mono, took, cpu, memory, programs, made: made == 1 })
 }
 
 fn cell(bytes: &[u8; CELL_BYTES]) -> Cell {
@@ -264,8 +267,8 @@ pub fn reading_into(out: &mut Vec<u8>, number: u64, taken: &Taken, frame: &Frame
     let (cells, rows, notes, text) = (frame.cells(), frame.rows(), frame.notes(), frame.arena());
     let place = frame.message_place();
     message(out, READING, |out| {
-        let (took, cpu) = (nanoseconds(taken.took), nanoseconds(taken.cpu));
-        for value in [number, taken.at.0, taken.at_mono.0, took, cpu, taken.memory] {
+        let [took, cpu, programs] = [taken.took, taken.cpu, taken.programs].map(nanoseconds);
+        for value in [number, taken.at.0, taken.at_mono.0, took, cpu, taken.memory, programs] {
             out.extend(value.to_le_bytes());
         }
         let counts = [cells.len(), rows.len(), notes.len(), text.len()].map(|count| count as u32);

@@ -33,8 +33,6 @@ pub struct Call {
     pub schema: Arc<Schema>,
     /// How long it has.
     pub time_left: Duration,
-    /// Whether its CPU time is measured: two system calls, which are made for those that were slow before.
-    pub weigh: bool,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,20 +73,23 @@ impl Call {
     /// Calls. May take for ever, or end the process: `slot` tells the next agent who it was.
     pub fn run(mut self, slot: &Slot) -> Returned {
         let made = self.caller.instance.is_none();
-        let cpu = self.weigh.then(cpu_time);
+        // Around the call and nothing else. One reading between two calls would do for both and save 1 µs of 3 a tick of four
+        // collectors; but it would give each what the agent does with the answer of the one before it.
+        let before = cpu_time();
         let (at, at_mono) = (self.clock.wall(), self.clock.mono());
         // Places are few: the table of collectors would not fit into memory before they did not fit into 32 bits.
         slot.enter(self.place as u32);
         let reading = self.caller.read(self.frame, &self.schema, self.time_left);
         slot.leave();
         let took = self.clock.mono().since(at_mono);
-        let cpu = cpu.map(|before| cpu_time().saturating_sub(before));
+        let cpu = cpu_time().saturating_sub(before);
         let answer = Answer { at, at_mono, took, cpu, made, reading };
         Returned { place: self.place, number: self.number, caller: self.caller, answer }
     }
 }
 
-/// CPU time of this thread.
+/// CPU time of this thread, to the nanosecond: a system call of 0.3 to 0.6 µs. getrusage(2) takes half of that and knows it to the
+/// scheduler's last tick alone, which is milliseconds ago.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -62,6 +62,8 @@ pub struct Entry {
     pub memory: Option<u64>,
     /// Time in calls.
     pub took: Duration,
+    /// CPU time in calls; in a child that of the whole process and of what it started, by its own word.
+    pub cpu: Duration,
     /// The last call took so long.
     pub last: Duration,
     /// What went wrong last, as it was when it began to; empty where nothing ever did. It stays when all is well again.
@@ -99,6 +101,7 @@ impl Entry {
             restarts: 0,
             memory: None,
             took: Duration::ZERO,
+            cpu: Duration::ZERO,
             last: Duration::ZERO,
             error: "".into(),
             since: Wall(0),

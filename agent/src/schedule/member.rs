@@ -84,8 +84,6 @@ pub(super) struct Member {
     pub(super) child: Remote,
     /// It may move between the agent and a child.
     pub(super) verdict: Option<Verdict>,
-    /// Its CPU time is measured, since it was slow before.
-    pub(super) weigh: bool,
     /// How often it was called: a call that was given up is told by its number.
     pub(super) calls: u64,
     /// The call that it is in.
@@ -130,7 +128,6 @@ impl Member {
             has_ward: starter.is_some(),
             child: Remote::default(),
             verdict,
-            weigh: false,
             calls: 0,
             away: None,
             mailbox,

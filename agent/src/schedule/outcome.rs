@@ -60,9 +60,8 @@ impl Schedule {
         let section = own(&mut away.section);
         settle(section, answer);
         let allowed = member.allowance.cpu;
-        // A thread's CPU time is never more than the time that passed: it is measured once that was too long.
-        member.weigh |= cpu.is_none() && took > allowed;
-        let over = over_budget(section, cpu.filter(|cpu| *cpu > allowed), allowed);
+        // The first of an instance includes its making, and in a child the start of that.
+        let over = over_budget(section, (!made && cpu > allowed).then_some(cpu), allowed);
         if made {
             self.aggregator.forget(place);
         }
@@ -80,6 +79,7 @@ impl Schedule {
             let entry = &mut books.collectors[place];
             entry.calls += 1;
             entry.took += took;
+            entry.cpu = entry.cpu.saturating_add(cpu);
             entry.last = took;
             entry.failures += u64::from(failed && !too_late);
             entry.timeouts += u64::from(too_late && !away.timed_out);

@@ -257,7 +257,6 @@ impl Schedule {
         Call {
             place,
             number: member.calls,
-            weigh: member.weigh,
             caller,
             frame,
             schema: Arc::clone(&member.schema),

@@ -35,8 +35,8 @@ pub struct Answer {
     pub at_mono: Mono,
     /// How long it took.
     pub took: Duration,
-    /// CPU time that went into it, where that was measured.
-    pub cpu: Option<Duration>,
+    /// CPU time that went into it; of a child that of the whole process since its last answer.
+    pub cpu: Duration,
     /// The collector was made for it: its counters begin anew.
     pub made: bool,
     /// The reading, or why there is no collector to take one.
@@ -330,7 +330,7 @@ mod tests {
                 at: Wall(0),
                 at_mono: Mono(0),
                 took: Duration::ZERO,
-                cpu: None,
+                cpu: Duration::ZERO,
                 made: true,
                 reading: Err(failure),
             },

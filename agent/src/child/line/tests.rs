@@ -62,6 +62,7 @@ const READING: Heard = Heard::Reading(Taken {
     took: Duration::ZERO,
     cpu: Duration::ZERO,
     memory: 0,
+    programs: Duration::ZERO,
     made: false,
 });
 

@@ -10,8 +10,8 @@ use super::*;
 const LIMITS: Limits = Limits { rows: 2, cells: 8, text: 16, notes: 2 };
 
 fn taken() -> Taken {
-    let (took, cpu) = (Duration::from_nanos(3), Duration::from_nanos(4));
-    Taken { at: Wall(1), at_mono: Mono(2), took, cpu, memory: 5, made: true }
+    let [took, cpu, programs] = [3, 4, 6].map(Duration::from_nanos);
+    Taken { at: Wall(1), at_mono: Mono(2), took, cpu, memory: 5, programs, made: true }
 }
 
 fn filled() -> Frame {
@@ -107,11 +107,11 @@ fn what_no_child_sends_is_garbage_with_a_name() {
     assert_eq!(spoiled(0, u32::MAX), Garbage::TooLong { bytes: (1 << 32) + 3, most });
     assert_eq!(spoiled(0, 3), Garbage::TooShort(7));
     assert_eq!(spoiled(0, 4), Garbage::TooShort(0));
-    assert_eq!(spoiled(0, 91), Garbage::TooShort(87));
+    assert_eq!(spoiled(0, 99), Garbage::TooShort(95));
     assert_eq!(spoiled(8, 41), Garbage::Number { asked: 42, answered: 41 });
     assert_eq!(spoiled(12, 1), Garbage::Number { asked: 42, answered: (1 << 32) + 42 });
-    assert_eq!(spoiled(56, 2), Garbage::Flag(2));
-    for (at, most, what) in [(80, 8, "cells"), (84, 2, "rows"), (88, 2, "notes"), (92, 16, "bytes of text")] {
+    assert_eq!(spoiled(64, 2), Garbage::Flag(2));
+    for (at, most, what) in [(88, 8, "cells"), (92, 2, "rows"), (96, 2, "notes"), (100, 16, "bytes of text")] {
         for count in [most + 1, u32::MAX] {
             assert_eq!(spoiled(at, count), Garbage::Count(what, count));
         }

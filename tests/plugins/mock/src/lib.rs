@@ -4,7 +4,8 @@
 mod script;
 
 use std::path::PathBuf;
-use std::{fs, hint, process, thread};
+use std::time::Duration;
+use std::{fs, hint, io, process, thread};
 
 use plugin_api::{
     Collector, ColumnId, Error, Host, IntoCell, Recorder, Row, ScalarId, Schema, TableId, perfwatch_plugin,
@@ -87,6 +88,7 @@ fn play(step: &Step) -> Result<(), Error> {
         Step::Fail(Failure::Denied, message) => return Err(Error::denied(message)),
         Step::Panic(message) => panic!("{message}"),
         Step::Sleep(time) => thread::sleep(*time),
+        Step::Burn(time) => burn(*time).map_err(|cause| Error::failed("could not read its CPU time").because(cause))?,
         Step::Hang => loop {
             thread::park();
         },
@@ -101,6 +103,20 @@ fn play(step: &Step) -> Result<(), Error> {
         other => return Err(Error::failed(format!("only in a reading: {other:?}"))),
     }
     Ok(())
+}
+
+/// Computes for so much CPU time of this thread.
+fn burn(time: Duration) -> io::Result<()> {
+    let end = cpu_time()? + time;
+    while cpu_time()? < end {}
+    Ok(())
+}
+
+/// The first number of the file (proc_pid_schedstat(5)).
+fn cpu_time() -> io::Result<Duration> {
+    let numbers = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let spent = numbers.split(' ').next().and_then(|number| number.parse().ok());
+    spent.map(Duration::from_nanos).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 enum Place<'a, 'frame> {
