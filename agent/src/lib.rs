@@ -10,6 +10,7 @@ pub mod control;
 pub mod embed;
 pub mod harmless;
 pub mod libraries;
+pub mod limits;
 pub mod log;
 pub mod own;
 pub mod plugin;

@@ -89,6 +89,19 @@ impl Site {
         self.program("perfwatch", arguments)
     }
 
+    /// The same under a limit of the shell's `ulimit`.
+    pub fn limited(&self, limit: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let agent = self.command(arguments);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"])
+            .arg(agent.get_program())
+            .args(agent.get_args());
+        command.env_clear().envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
     /// An example of the agent beside it, with these arguments, ready to run as the agent is.
     ///
     /// # Panics

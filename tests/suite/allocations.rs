@@ -86,3 +86,19 @@ fn the_collectors_of_the_kernel_allocate_nothing() {
     let (count, latest) = allocations_of_ticks(&site);
     assert_eq!(count, 0, "{latest}");
 }
+
+#[test]
+fn a_tick_of_a_thousand_collectors_allocates_nothing() {
+    let site = Site::new();
+    site.plugin("mock");
+    site.write("script", "value=1.5 count=1");
+    let mut config = "[agent]\ninterval = \"100ms\"\ncollect = \"named\"\n".to_owned();
+    for number in 0..1000 {
+        config += &format!(
+            "[collectors.c{number}]\nplugin = \"mock\"\nisolation = \"none\"\noptions = {{ script = \"script\" }}\n"
+        );
+    }
+    site.config(&config);
+    let (count, latest) = allocations_of_ticks(&site);
+    assert_eq!(count, 0, "{latest}");
+}

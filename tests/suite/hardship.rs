@@ -1,18 +1,11 @@
 //! A host that is short of everything, or whose files have names that were made to deceive: a message, never a panic.
 
-use std::process::Command;
-
 use harness::{Finished, Running, Site};
 
 /// Runs `perfwatch` under a limit of the shell's `ulimit`.
 fn limited(site: &Site, limit: &str, arguments: &[&str]) -> Finished {
-    let agent = site.command(arguments);
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]).arg(agent.get_program()).args(arguments);
-    command.env_clear().envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.current_dir(site.path("."));
     // Where it gets as far as its first line, it ends because nobody reads it.
-    let (agent, unread) = Running::start_unread(command);
+    let (agent, unread) = Running::start_unread(site.limited(limit, arguments));
     drop(unread);
     agent.wait()
 }

@@ -29,6 +29,7 @@ mod proof;
 mod record;
 mod reload;
 mod replaced;
+mod scale;
 mod schedule;
 mod service;
 mod signals;

@@ -24,6 +24,8 @@ pub(crate) struct Cores {
     look_at: Instant,
     incomplete: bool,
     failed: [Option<Error>; 2],
+    /// A frequency that is there and cannot be opened: descriptors have run out, or it is not permitted.
+    unopened: Option<Error>,
 }
 
 struct Core {
@@ -45,6 +47,7 @@ impl Cores {
             look_at: Instant::now() + LOOK_AGAIN,
             incomplete: false,
             failed: [None, None],
+            unopened: None,
         }
     }
 
@@ -54,6 +57,7 @@ impl Cores {
         if self.incomplete && Instant::now() >= self.look_at {
             self.sensors = sensors::find(&self.host);
             self.cores.clear();
+            self.unopened = None;
             self.incomplete = false;
             self.look_at = Instant::now() + LOOK_AGAIN;
         }
@@ -65,6 +69,8 @@ impl Cores {
             if let Some(error) = failed.take() {
                 out.part_failed(part, &error);
                 self.incomplete = true;
+            } else if let (Some(error), "frequency") = (&self.unopened, part) {
+                out.part_failed(part, error);
             }
         }
     }
@@ -74,7 +80,7 @@ impl Cores {
         let place = match self.cores.binary_search_by_key(&number, |core| core.number) {
             Ok(place) => place,
             Err(place) => {
-                let core = Core::find(number, &self.host, &self.sensors);
+                let core = Core::find(number, &self.host, &self.sensors, &mut self.unopened);
                 self.incomplete |= core.frequency.is_none() || core.sensor.is_none();
                 self.cores.insert(place, core);
                 place
@@ -95,10 +101,18 @@ impl Cores {
 }
 
 impl Core {
-    fn find(number: u32, host: &Host, sensors: &[Sensor]) -> Core {
+    fn find(number: u32, host: &Host, sensors: &[Sensor], unopened: &mut Option<Error>) -> Core {
         let path = host.sys_path(format!("devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"));
-        // That there is none is common, and is said by a null.
-        let frequency = ProcFile::open(path).ok().map(ProcFile::in_one_read);
+        let frequency = match ProcFile::open(&*path) {
+            Ok(file) => Some(file.in_one_read()),
+            Err(error) => {
+                // That there is none is common, and is said by a null.
+                if unopened.is_none() && path.exists() {
+                    *unopened = Some(error);
+                }
+                None
+            }
+        };
         Core { number, frequency, sensor: sensors::of(sensors, host, number) }
     }
 }
