@@ -44,7 +44,7 @@ fn test_plugin(name: &str) -> &'static Path {
 #[test]
 fn plugins_that_come_with_the_agent_pass() {
     let site = Site::new();
-    for name in ["memory", "cpu", "disk", "network", "system"] {
+    for name in ["memory", "cpu", "disk", "network", "system", "pressure", "textfile", "exec"] {
         let cases = harness::root().join("plugins").join(name).join("testcases");
         let library = &built().plugins[&format!("perfwatch_{name}")];
         let finished = examine(&site, library, &["--testcases", cases.to_str().unwrap()]);
@@ -174,6 +174,22 @@ fn signal_in_the_middle_ends_it_with_its_child_and_its_temporary_files() {
         assert!(!Path::new("/proc").join(its.trim()).exists(), "the child {its} lives");
         assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn signal_ends_it_while_it_waits_for_a_file_that_nobody_writes() {
+    let site = Site::new();
+    let fifo = site.path("options");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let tester = std::process::Command::new(&built().agent)
+        .args(["plugins", "test", test_plugin("wild").to_str().unwrap(), "--options", fifo.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    // Of its threads one listens, and the first comes to open(2) and to no end.
+    let threads = format!("/proc/{}/task", tester.id());
+    until("it listens to signals", || std::fs::read_dir(&threads).is_ok_and(|threads| threads.count() > 1));
+    assert!(std::process::Command::new("kill").arg(tester.id().to_string()).status().unwrap().success());
+    assert_eq!(tester.wait_with_output().unwrap().status.code(), Some(143));
 }
 
 #[test]

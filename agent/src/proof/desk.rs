@@ -132,7 +132,8 @@ pub struct Given {
     pub case: Option<PathBuf>,
 }
 
-/// The options to run with: those of `file`; else the defaults; where an option has to be given, those of the first testcase that does.
+/// The options to run with: those of `file`; else the defaults; where an option has to be given, those of the first testcase that does and
+/// expects a reading, else of the first that does.
 ///
 /// # Errors
 /// In words: the file has faults, or which options are to be given.
@@ -147,7 +148,10 @@ pub fn given(manifest: &Manifest, file: Option<&Path>, cases: Option<&Path>) -> 
         let settings = checked(manifest, "", "the defaults")?;
         return Ok(Given { settings, from: "its default options".into(), case: None });
     }
-    for case in cases.and_then(|cases| testcase::cases(cases).ok()).unwrap_or_default() {
+    let mut cases = cases.and_then(|cases| testcase::cases(cases).ok()).unwrap_or_default();
+    // A stable sort: false comes first.
+    cases.sort_by_key(|case| case.join("0/expected.err").exists());
+    for case in cases {
         let text = fs::read_to_string(case.join("options.toml")).unwrap_or_default();
         if let Ok(settings) = checked(manifest, &text, "options.toml") {
             let from = format!("options and host of its testcase {}", name(&case));

@@ -1,12 +1,13 @@
 //! Ctrl-C, and SIGTERM, in the middle of a test. [E signals]
 //!
 //! Promises: the child that runs is killed, none is started any more, and whoever waited goes on at once, so that all temporary files go the
-//! way on which they go at the end. A second signal ends the process on the spot.
+//! way on which they go at the end. A second signal ends the process on the spot, as does a file that keeps it waiting for [`PATIENCE`].
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,6 +16,9 @@ use crate::stop;
 
 /// What a shell has for a process that a signal ended, above the number of that.
 const BY_SIGNAL: u8 = 128;
+
+/// How long the end may take: one that waits for a FIFO, as what it was given for a file may be, would never come to it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,18 +54,19 @@ pub fn listen() -> io::Result<()> {
     drop(inside);
     let attend = move || {
         runtime.block_on(async {
-            loop {
-                let now = tokio::select! {
+            let mut next = async || {
+                tokio::select! {
                     _ = interrupt.recv() => INTERRUPT,
                     _ = terminate.recv() => TERMINATE,
                     _ = hang_up.recv() => HANG_UP,
-                };
-                // First told, then killed: a child that is started meanwhile finds out.
-                if TOLD.set(now).is_err() {
-                    stop::exit(now.code);
                 }
-                strays::kill();
-            }
+            };
+            // First told, then killed: a child that is started meanwhile finds out.
+            let first = next().await;
+            TOLD.get_or_init(|| first);
+            strays::kill();
+            let last = tokio::time::timeout(PATIENCE, next()).await.unwrap_or(first);
+            stop::exit(last.code);
         });
     };
     thread::Builder::new().name("signals".into()).spawn(attend)?;

@@ -295,8 +295,11 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
             fs::remove_file(to).map_err(failed)?;
         }
         std::os::unix::fs::symlink(fs::read_link(from).map_err(failed)?, to).map_err(failed)
-    } else {
+    } else if kind.is_file() {
         fs::write(to, fs::read(from).map_err(failed)?).map_err(failed)
+    } else {
+        // Nobody writes to a FIFO here.
+        Err(format!("{}: no file, folder or link, and so nothing that can be copied", from.display()))
     }
 }
 
