@@ -18,6 +18,9 @@ use crate::Error;
 /// The first buffer: a page, which holds all of most files.
 const FIRST: usize = 4096;
 
+/// The buffer that a small file keeps at least: the frequencies of 512 cores are 512 files of 8 bytes, and would keep 2 MiB in pages.
+const SMALL: usize = 64;
+
 /// The largest file that is read. The largest known, `net/tcp` of a host with 100,000 sockets, has 15 MB; past this a
 /// file is an accident, and a reading that takes a second and its size in memory helps nobody.
 const LARGEST: usize = 16 << 20;
@@ -70,7 +73,8 @@ impl ProcFile {
     /// Reads the whole file, from its beginning. A descriptor whose file is gone and came again under the same name
     /// (the attribute of a device or core that was unplugged) is opened anew, once.
     ///
-    /// The bytes are valid until the next reading, and come from a buffer that is kept: 4 KiB at first, doubled as the file needs.
+    /// The bytes are valid until the next reading, and come from a buffer that is kept: 4 KiB at first, doubled as the file needs;
+    /// of a file in one read that is much smaller, twice its size.
     ///
     /// # Errors
     /// It cannot be read, or is larger than 16 MiB.
@@ -87,6 +91,7 @@ impl ProcFile {
     }
 
     fn fill(&mut self) -> Result<usize, IoError> {
+        let is_first = self.buffer.is_empty();
         let mut len = 0;
         loop {
             if len == self.buffer.len() {
@@ -102,6 +107,10 @@ impl ProcFile {
                 Err(cause) => return Err(cause),
             }
             if self.one_read && len < self.buffer.len() {
+                if is_first && 8 * len < FIRST {
+                    self.buffer.truncate((2 * len).max(SMALL));
+                    self.buffer.shrink_to_fit();
+                }
                 return Ok(len);
             }
         }
@@ -180,6 +189,19 @@ mod tests {
         file.read().unwrap();
         assert_eq!((file.buffer.as_ptr(), file.buffer.len()), before);
         assert_eq!(before.1, 2 * FIRST);
+    }
+
+    #[test]
+    fn a_small_file_keeps_a_small_buffer_and_is_read_whole_when_it_grows() {
+        let (_folder, mut file) = file(b"2000000\n");
+        file.one_read = true;
+        assert_eq!(file.read().unwrap(), b"2000000\n");
+        let small = (file.buffer.as_ptr(), file.buffer.capacity());
+        assert_eq!(small.1, SMALL);
+        assert_eq!(file.read().unwrap(), b"2000000\n");
+        assert_eq!((file.buffer.as_ptr(), file.buffer.capacity()), small);
+        std::fs::write(file.path(), [b'x'; 1000]).unwrap();
+        assert_eq!(file.read().unwrap(), [b'x'; 1000]);
     }
 
     #[test]

@@ -120,9 +120,15 @@ impl Partitions {
 
     fn take_answers(&mut self) {
         self.workers.take(&mut self.answers);
+        let shown = &mut self.mounts.shown;
+        // Answers come in the order of the questions, which is that of the mounts: each is sought behind the one before.
+        let mut next = 0;
         for answered in self.answers.drain(..) {
+            let mut places = (next..shown.len()).chain(0..next);
             // None: it was unmounted in the meantime.
-            if let Some(shown) = self.mounts.shown.iter_mut().find(|shown| shown.question == Some(answered.id)) {
+            if let Some(place) = places.find(|&place| shown[place].question == Some(answered.id)) {
+                next = place + 1;
+                let shown = &mut shown[place];
                 shown.question = None;
                 shown.trusted = shown.near && answered.took < QUICK;
                 shown.answer = Some(Answer { at: answered.at, space: answered.space, is_new: true });
