@@ -250,6 +250,7 @@ fn file_that_cannot_be_loaded_is_told_in_one_sentence_with_69() {
     let text = site.write("libperfwatch_text.so", "no library");
     for (library, sentence) in [
         (text.as_path(), "not an ELF file, so no shared library"),
+        (Path::new("/no/library.so"), "name the library that the build has made"),
         (test_plugin("newer_contract"), "contract"),
         (test_plugin("no_module"), "is perfwatch_plugin! called in it"),
         (test_plugin("aborts_on_load"), "a process that loaded it died: signal: 6 (SIGABRT)"),

@@ -123,7 +123,11 @@ pub fn examine(wanted: &Wanted) -> Result<Report, String> {
 
 /// The report of a file of which nothing is known but this.
 fn unknown(file: &Path, why: &str) -> Report {
-    let change = "mend that, in its plugin.toml or in how it is built: `perfwatch plugins new` makes one that is right";
+    let change = if file.is_file() {
+        "mend that, in its plugin.toml or in how it is built: `perfwatch plugins new` makes one that is right"
+    } else {
+        "name the library that the build has made: target/release/libperfwatch_NAME.so, or that of make"
+    };
     Report {
         plugin: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         file: file.display().to_string(),

@@ -208,6 +208,8 @@ pub fn run(run: &Run<'_>, before: Before<'_>) -> Ran {
 fn bound(child: u32) -> io::Result<()> {
     let child = i32::try_from(child).ok().and_then(Pid::from_raw);
     for (resource, most) in [(Resource::Data, DATA_MAX), (Resource::Core, 0)] {
+        // It has this process's, which may be less, and nobody but root raises one.
+        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
         rustix::process::prlimit(child, resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
     Ok(())
@@ -281,5 +283,26 @@ fn usage(process: u32) -> Usage {
         memory: number("RssAnon:").unwrap_or(0) << 10,
         threads: number("Threads:").unwrap_or(0),
         descriptors: fs::read_dir(folder.join("fd")).map_or(0, |entries| entries.count() as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_that_nothing_else_bounds_has_a_bound_of_memory_and_leaves_no_core() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let bounded = bound(child.id());
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        bounded.unwrap();
+        let words = |name: &str| {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(words("Max data size"), [DATA_MAX.to_string(), DATA_MAX.to_string()]);
+        assert_eq!(words("Max core file size"), ["0", "0"]);
     }
 }
