@@ -73,9 +73,11 @@ pub fn read(path: &Path, text: &mut Vec<u8>) -> Result<Option<SystemTime>, Error
     if !about.is_file() {
         return Err(Error::failed(format!("{} is no regular file", path.display())));
     }
-    // One byte more, to see that it is larger: it may have grown since.
-    file.take(FILE_MAX + 1).read_to_end(text).map_err(failed("could not read"))?;
-    if text.len() as u64 > FILE_MAX {
+    // Asked first, so that one that is too large is not read in every reading; then one byte more is read, as it may grow meanwhile.
+    if about.len() <= FILE_MAX {
+        file.take(FILE_MAX + 1).read_to_end(text).map_err(failed("could not read"))?;
+    }
+    if about.len().max(text.len() as u64) > FILE_MAX {
         return Err(Error::failed(format!("{} is larger than {} MiB", path.display(), FILE_MAX >> 20)));
     }
     about.modified().map(Some).map_err(failed("could not read"))

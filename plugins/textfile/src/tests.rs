@@ -39,6 +39,7 @@ fn a_file_is_read_whole_up_to_its_bound() {
     fs::write(&path, vec![b'#'; folder::FILE_MAX as usize + 1]).unwrap();
     let error = folder::read(&path, &mut text).unwrap_err();
     assert_eq!(error.chain(), format!("{} is larger than 1 MiB", path.display()));
+    assert!(text.is_empty(), "what is too large is not read");
 }
 
 #[test]
