@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_api::ErrorKind;
 use plugin_api::host_side::door::{Failure, Instance};
 use plugin_api::host_side::manifest::{Allowance, Manifest};
 use plugin_api::host_side::options::Settings;
 use plugin_api::host_side::roots::{HostHandle, Log, Roots};
+use plugin_api::{Collector, Error, ErrorKind, Host};
 
 use crate::libraries::Library;
 use crate::own::{self, Own, Sources};
@@ -68,14 +68,21 @@ pub fn hopeless(name: &str, timing: Timing, why: String) -> Recruit {
 
 /// The `agent` section. The machine id in it is that of the host that is measured.
 pub fn own(timing: Timing, sources: Sources, host_root: &Path) -> Recruit {
-    let manifest = Arc::new(own_manifest());
-    let roots = Arc::new(Roots::new(host_root));
-    let host = HostHandle::new(roots, Arc::clone(&manifest), log(own::NAME));
-    let maker: Maker = Box::new(move || {
-        let sources = sources.clone();
-        Instance::linked(host.clone(), |host, schema| Own::new(sources, host, schema))
-    });
-    enlist(own::NAME, Arc::new(Schema::new(manifest, |_| true)), timing, Allowance::default(), Ok(Home::Agent(maker)))
+    linked(own::NAME, own_manifest(), timing, host_root, move |host, schema| Own::new(sources.clone(), host, schema))
+}
+
+/// A collector that is part of this program.
+pub(crate) fn linked<C: Collector>(
+    name: &str,
+    manifest: Manifest,
+    timing: Timing,
+    host_root: &Path,
+    make: impl Fn(&Host, &mut plugin_api::Schema) -> Result<C, Error> + Send + 'static,
+) -> Recruit {
+    let manifest = Arc::new(manifest);
+    let host = HostHandle::new(Arc::new(Roots::new(host_root)), Arc::clone(&manifest), log(name));
+    let maker: Maker = Box::new(move || Instance::linked(host.clone(), &make));
+    enlist(name, Arc::new(Schema::new(manifest, |_| true)), timing, Allowance::default(), Ok(Home::Agent(maker)))
 }
 
 /// The manifest of the `agent` section.

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod assemble;
+pub mod bench;
 pub mod child;
 pub mod cli;
 pub mod config;

@@ -241,7 +241,10 @@ impl Way {
         self.at += 1_000_000_001;
         let (at, at_mono, took) = (Wall(self.at), Mono(self.at), Duration::from_nanos(self.at));
         let mut section = self.aggregator.blank(0);
-        settle(own(&mut section), Answer { at, at_mono, took, cpu: took, made: false, reading: Ok(frame) });
+        settle(
+            own(&mut section),
+            Answer { at, at_mono, took, cpu: took, programs: took, made: false, reading: Ok(frame) },
+        );
         let snapshot = self.aggregator.snapshot(at, &mut vec![section]);
         let mut line = Vec::new();
         self.json.line(&snapshot, 0, &mut line);

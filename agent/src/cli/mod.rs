@@ -3,6 +3,7 @@
 
 mod ask;
 mod asks;
+mod bench;
 mod check;
 mod config;
 mod lock;
@@ -55,6 +56,7 @@ Examples:
   perfwatch once --format json            one snapshot
   perfwatch run -c /etc/perfwatch/perfwatch.toml
   perfwatch check && systemctl restart perfwatch
+  perfwatch bench                         what it costs on this machine, collector by collector
   perfwatch plugins inspect ./libperfwatch_ups.so   what it measures, asks for and may cost, before it runs";
 
 /// A host metrics agent whose collectors are files you drop in
@@ -84,6 +86,7 @@ enum Command {
     #[command(after_help = "Example: perfwatch run -c perfwatch.toml | jq -c '[.timestamp, .cpu.usage_percent]'")]
     Run,
     Once(once::Once),
+    Bench(bench::Bench),
     /// Check the configuration, the plugins and what they ask for that is not granted, without running plugin code
     #[command(after_help = "Example: perfwatch check -c perfwatch.toml && systemctl restart perfwatch")]
     Check,
@@ -138,6 +141,7 @@ pub fn main() -> u8 {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(invocation),
         Command::Once(once) => once::once(invocation, &once),
+        Command::Bench(bench) => bench::bench(invocation, &bench),
         Command::Check => check::check(invocation),
         Command::Plugins(plugins) => plugins::plugins(invocation, &plugins),
         Command::Config(config) => config::config(invocation, config),

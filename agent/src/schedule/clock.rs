@@ -174,6 +174,12 @@ pub fn wall() -> Wall {
     Wall(now(ClockId::Realtime))
 }
 
+/// CPU time of this thread, to the nanosecond: a system call. getrusage(2) takes half as long and knows it to the scheduler's last tick
+/// alone, which is milliseconds ago.
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(now(ClockId::ThreadCPUTime))
+}
+
 fn now(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)

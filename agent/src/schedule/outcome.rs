@@ -54,7 +54,7 @@ impl Schedule {
 
     /// An answer is there, from wherever it was asked for. Tells whether it was none, and whether it cost too much.
     pub(super) fn arrived(&mut self, place: usize, mut away: Away, answer: Answer) -> (bool, bool) {
-        let (took, cpu, made) = (answer.took, answer.cpu, answer.made);
+        let (took, cpu, programs, made) = (answer.took, answer.cpu, answer.programs, answer.made);
         let member = &mut self.members[place];
         let too_late = away.timed_out || took > member.timeout;
         let section = own(&mut away.section);
@@ -79,7 +79,8 @@ impl Schedule {
             let entry = &mut books.collectors[place];
             entry.calls += 1;
             entry.took += took;
-            entry.cpu = entry.cpu.saturating_add(cpu);
+            // Programs are in the books and not in what the budget judges: what a command needs is its own, and known after the answer.
+            entry.cpu = entry.cpu.saturating_add(cpu).saturating_add(programs);
             entry.last = took;
             entry.failures += u64::from(failed && !too_late);
             entry.timeouts += u64::from(too_late && !away.timed_out);

@@ -95,15 +95,9 @@ impl Schedule {
         if let Some(life) = &member.child.life {
             life.answered(well);
         }
-        let (memory, programs) = (taken.memory, taken.programs);
-        self.ledger.with(|books| {
-            let entry = &mut books.collectors[place];
-            entry.memory = Some(memory);
-            // They are in the books and not in what `budget.cpu` judges: what a command needs is its own, and known after the answer.
-            entry.cpu = entry.cpu.saturating_add(programs);
-        });
-        let Taken { at, at_mono, took, cpu, made, .. } = taken;
-        let answer = Answer { at, at_mono, took, cpu, made, reading: Ok(frame) };
+        let Taken { at, at_mono, took, cpu, memory, programs, made } = taken;
+        self.ledger.with(|books| books.collectors[place].memory = Some(memory));
+        let answer = Answer { at, at_mono, took, cpu, programs, made, reading: Ok(frame) };
         let (failed, over) = self.arrived(place, away, answer);
         let member = &mut self.members[place];
         let good = outcome == ErrorKind::NONE && !failed && !over;

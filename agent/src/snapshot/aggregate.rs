@@ -37,6 +37,8 @@ pub struct Answer {
     pub took: Duration,
     /// CPU time that went into it; of a child that of the whole process since its last answer.
     pub cpu: Duration,
+    /// That of the programs which it started, and which ended before the last answer.
+    pub programs: Duration,
     /// The collector was made for it: its counters begin anew.
     pub made: bool,
     /// The reading, or why there is no collector to take one.
@@ -244,6 +246,7 @@ pub fn settle(section: &mut Section, answer: Answer) {
     section.at = Some(answer.at);
     section.at_mono = answer.at_mono;
     section.took = Some(answer.took);
+    section.cpu = Some(answer.cpu.saturating_add(answer.programs));
     match answer.reading {
         Ok(frame) => {
             section.frame = frame;
@@ -331,6 +334,7 @@ mod tests {
                 at_mono: Mono(0),
                 took: Duration::ZERO,
                 cpu: Duration::ZERO,
+                programs: Duration::ZERO,
                 made: true,
                 reading: Err(failure),
             },

@@ -139,6 +139,8 @@ pub struct Section {
     pub at_mono: Mono,
     /// How long the call took.
     pub took: Option<Duration>,
+    /// CPU time that went into it.
+    pub cpu: Option<Duration>,
     /// How long the growth in it spans.
     pub window: Option<Duration>,
     /// Since when it has been so.
@@ -160,6 +162,7 @@ impl Section {
             at: None,
             at_mono: Mono(0),
             took: None,
+            cpu: None,
             window: None,
             since: None,
             error: String::new(),
@@ -173,6 +176,7 @@ impl Section {
         self.at = None;
         self.at_mono = Mono(0);
         self.took = None;
+        self.cpu = None;
         self.window = None;
         self.since = None;
         self.error.clear();
