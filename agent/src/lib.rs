@@ -18,6 +18,7 @@ pub mod plugin;
 pub mod proof;
 pub mod record;
 pub mod reload;
+pub mod resident;
 pub mod schedule;
 pub mod setup;
 pub mod sink;

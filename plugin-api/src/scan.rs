@@ -76,16 +76,31 @@ pub fn i64(field: &[u8]) -> Option<i64> {
     }
 }
 
-/// A decimal number such as `0.52`, with a leading minus or without; without exponents, which the kernel never writes.
+/// A decimal number such as `0.52`, with a leading minus or without; without exponents, which the kernel never writes. With up to 15 digits
+/// it is the nearest number there is, with more it may be the one beside that.
+///
+/// Not the standard library's, which is right to the last digit of a thousand: its tables make a plugin 17 KB larger.
 pub fn f64(field: &[u8]) -> Option<f64> {
-    let digits = field.strip_prefix(b"-").unwrap_or(field);
-    let mut parts = digits.split(|byte| *byte == b'.');
-    let decimal = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-    if !(parts.next().is_some_and(decimal) && parts.next().is_none_or(decimal) && parts.next().is_none()) {
+    let (digits, sign) = field.strip_prefix(b"-").map_or((field, 1.0), |digits| (digits, -1.0));
+    let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
+        Some(at) => (&digits[..at], Some(&digits[at + 1..])),
+        None => (digits, None),
+    };
+    let mut number = u64(whole)?;
+    let mut scale = 1.0;
+    if fraction.is_some_and(|digits| digits.is_empty() || !digits.iter().all(u8::is_ascii_digit)) {
         return None;
     }
-    // The standard library rounds rightly, which adding up whole and fraction does not.
-    std::str::from_utf8(field).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
+    for byte in fraction.unwrap_or_default() {
+        // 19 digits are more than an f64 tells apart: what comes after them changes nothing.
+        let Some(longer) = number.checked_mul(10).and_then(|ten| ten.checked_add(u64::from(byte - b'0'))) else {
+            break;
+        };
+        // Exact up to 10^22.
+        (number, scale) = (longer, scale * 10.0);
+    }
+    // Two exact numbers, and so one rounding, where the first has no more than 53 bits.
+    Some(sign * (number as f64 / scale))
 }
 
 /// An iterator over [`fields`].
@@ -229,7 +244,9 @@ mod tests {
         assert_eq!(f64(b"0.52"), Some(0.52));
         assert_eq!(f64(b"-12.5"), Some(-12.5));
         assert_eq!(f64(b"37"), Some(37.0));
-        assert_eq!(f64(b"0.3333333333333333333333333333333333"), Some(1.0 / 3.0));
+        assert_eq!(f64(b"0.333333333333333"), Some(0.333333333333333));
+        let third = f64(b"0.3333333333333333333333333333333333").unwrap();
+        assert!((third - 1.0 / 3.0).abs() <= f64::EPSILON, "{third}");
     }
 
     #[test]

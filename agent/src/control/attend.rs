@@ -20,6 +20,7 @@ use super::wire::Reply;
 use crate::agent::Agent;
 use crate::harmless;
 use crate::reload::{NotReloaded, Operator, Reloaded};
+use crate::resident;
 use crate::schedule::change::Changes;
 
 /// How often the service manager is told how the agent is, where there is one: as often as the agent reads itself.
@@ -30,6 +31,9 @@ const AGAIN: u32 = 8;
 /// When the agent counts as started though its first snapshot is still to come: somebody may take its time, and who waits for the
 /// service manager's start must not wait for that. Well below the unit's `TimeoutStartSec=`.
 pub const READY_AT_LATEST: Duration = Duration::from_secs(10);
+/// How long after a start or a change it is let go of what they have left in memory: by then two ticks of the default interval have been, and
+/// whoever changes several things is through.
+const LET_GO_AFTER: Duration = Duration::from_secs(10);
 
 /// The signals that are heard.
 pub struct Signals {
@@ -54,6 +58,8 @@ pub struct Attendance {
     watchdog: Option<Watchdog>,
     told: String,
     tell_at: Instant,
+    /// When to let go of what the start, or the last change, has left in memory.
+    let_go_at: Option<Instant>,
     /// When configuration and plugins were read, where nobody has looked since.
     looked: Option<SystemTime>,
 }
@@ -82,8 +88,20 @@ impl Attendance {
         let watchdog = every.map(|every| Watchdog { every, next: now, looks: None, is_well: true });
         let changes = agent.changes();
         let (watch, wanted, at_work, told, looked) = (None, Wanted::default(), None, String::new(), Some(looked));
-        let mut attendance =
-            Attendance { operator, changes, notify, watch, wanted, at_work, watchdog, told, tell_at: now, looked };
+        let let_go_at = Some(now + LET_GO_AFTER);
+        let mut attendance = Attendance {
+            operator,
+            changes,
+            notify,
+            watch,
+            wanted,
+            at_work,
+            watchdog,
+            told,
+            tell_at: now,
+            let_go_at,
+            looked,
+        };
         attendance.watch();
         attendance
     }
@@ -112,6 +130,7 @@ impl Attendance {
         loop {
             self.begin_work();
             let (tell_at, watchdog_at) = (self.tell_at, self.watchdog.as_ref().map(|watchdog| watchdog.next));
+            let let_go_at = self.let_go_at;
             let (tells, operator) = (has_begun && self.notify.is_some(), self.operator.clone());
             let looks = self.watchdog.as_mut().and_then(|watchdog| watchdog.looks.as_mut());
             tokio::select! {
@@ -128,11 +147,16 @@ impl Attendance {
                 _ = of(self.at_work.as_mut()) => self.at_work = None,
                 () = operator.changed() => {
                     self.watch();
+                    self.let_go_at = Some(Instant::now() + LET_GO_AFTER);
                     self.tell_at = Instant::now();
                 }
                 is_well = of(looks) => self.has_looked(is_well.unwrap_or(false)),
                 () = sleep_until(watchdog_at.unwrap_or(tell_at)), if watchdog_at.is_some() => self.look(),
                 () = sleep_until(tell_at), if tells => self.tell(),
+                () = sleep_until(let_go_at.unwrap_or(tell_at)), if let_go_at.is_some() => {
+                    self.let_go_at = None;
+                    resident::let_go();
+                }
                 () = agent.closed() => return None,
             }
         }
