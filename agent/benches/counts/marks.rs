@@ -1,0 +1,108 @@
+//! Parts of one program, told apart without symbols, requests to valgrind or a process each.
+//!
+//! callgrind writes down what it has counted so far, and begins at 0, whenever a function of a given name is entered
+//! (`--dump-before`). [`MARK`] is one of the C library that nobody here has a reason to call: a part lies between two calls of it. What
+//! the parts are is printed in their order; the second of the dumps is the first part, the fourth the second part, and so on.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What callgrind waits for: [`std::os::unix::process::parent_id`] calls it.
+pub const MARK: &str = "getppid";
+
+/// Rounds until every buffer has its size.
+const WARM_UP: usize = 10;
+/// Rounds that are counted.
+pub const COUNTED: usize = 25;
+/// Rounds that are timed.
+const TIMED: usize = 5000;
+
+/// Measures the parts that it is given.
+#[derive(Default)]
+pub struct Meter {
+    clock: bool,
+    is_warm: bool,
+    parts: Vec<String>,
+    times: BTreeMap<String, Vec<u64>>,
+    values: BTreeMap<String, usize>,
+}
+
+impl Meter {
+    /// One whose parts are counted from outside.
+    pub fn marks() -> Meter {
+        Meter::default()
+    }
+
+    /// One that takes the time.
+    pub fn clock() -> Meter {
+        Meter { clock: true, ..Meter::default() }
+    }
+
+    /// Goes through the rounds of a case; in the first ones nothing is measured.
+    pub fn rounds(&mut self, mut round: impl FnMut(&mut Meter, u64)) {
+        let measured = if self.clock { TIMED } else { COUNTED };
+        for number in 0..WARM_UP + measured {
+            self.is_warm = number >= WARM_UP;
+            round(self, number as u64);
+        }
+    }
+
+    /// Does a part of a round. What it has of several parts of one name is added up.
+    pub fn part<T>(&mut self, name: &str, work: impl FnOnce() -> T) -> T {
+        if !self.is_warm {
+            return work();
+        }
+        if self.clock {
+            let before = Instant::now();
+            let done = work();
+            let took = before.elapsed().as_nanos() as u64;
+            self.times.entry(name.into()).or_default().push(took);
+            return done;
+        }
+        mark();
+        let done = work();
+        mark();
+        self.parts.push(name.into());
+        done
+    }
+
+    /// Says how many values the snapshots of a host have.
+    pub fn has_values(&mut self, host: &str, values: usize) {
+        self.values.insert(host.into(), values);
+    }
+
+    /// Prints the parts in their order, and what else is known of them, for [`crate::valgrind`].
+    pub fn tell_order(&self) {
+        for part in &self.parts {
+            println!("part {part}");
+        }
+        for (host, values) in &self.values {
+            println!("values {host} {values}");
+        }
+    }
+
+    /// Prints nanoseconds.
+    pub fn tell_times(&self) {
+        let nanoseconds = |name: &str| of_a_round(&self.times[name], TIMED);
+        for name in self.times.keys() {
+            println!("{name}: {} ns", nanoseconds(name));
+        }
+        for (host, values) in &self.values {
+            let both = nanoseconds(&format!("assemble.{host}")) + nanoseconds(&format!("encode.{host}"));
+            println!("{host}: {values} values, {:.1} ns a value from readings to JSON", both as f64 / *values as f64);
+        }
+    }
+}
+
+/// The median of so many rounds, each of as many parts. Not the mean: `disk` has a thread ask a file system that took 5 ms to answer once,
+/// as any does on a machine that is busy enough, and that round costs something else.
+pub fn of_a_round(parts: &[u64], rounds: usize) -> u64 {
+    let mut rounds: Vec<u64> = parts.chunks(parts.len() / rounds).map(|round| round.iter().sum()).collect();
+    rounds.sort_unstable();
+    rounds[rounds.len() / 2]
+}
+
+#[inline(never)]
+fn mark() {
+    std::hint::black_box(std::os::unix::process::parent_id());
+}
