@@ -44,7 +44,8 @@ fn collector_that_computes_is_the_dearest_wherever_it_runs_and_nothing_costs_nex
     let report: Value = serde_json::from_str(&finished.stdout).unwrap();
     let mut known = names(&report);
     let mut dearest = known.drain(..2).collect::<Vec<_>>();
-    (known.sort_unstable(), dearest.sort_unstable());
+    known.sort_unstable();
+    dearest.sort_unstable();
     assert_eq!((dearest, known), (vec!["apart", "burns"], vec!["agent", "rests"]), "{report:#}");
     let of = |name: &str| report["collectors"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
     let cpu = |name: &str| number(&of(name)["cpu_seconds"]["median"]);
