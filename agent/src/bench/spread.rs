@@ -77,7 +77,7 @@ pub fn trust(cycles: &[f64], machine: &Machine) -> Trust {
     let medians: Vec<_> = rounds.map(|round| round.median).collect();
     let apart = Spread::of(medians).filter(|all| all.median > 0.0).map(|all| (all.most - all.least) / all.median);
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
-    let mut against = Vec::new();
+    let (mut against, mut remedy) = (Vec::new(), "measure for longer");
     if let Some(apart) = apart.filter(|apart| *apart > APART_MAX) {
         against.push(format!("from round to round a cycle differs by {}", percent(apart)));
     }
@@ -87,11 +87,14 @@ pub fn trust(cycles: &[f64], machine: &Machine) -> Trust {
     if machine.stolen > STOLEN_MAX {
         against.push(format!("{} of the time was taken by other machines of this one's host", percent(machine.stolen)));
     }
+    if machine.busy > BUSY_MAX || machine.stolen > STOLEN_MAX {
+        remedy = "measure while less runs";
+    }
     let steady = against.is_empty();
     let verdict = if steady {
         format!("steady: from round to round a cycle differs by {}", percent(apart.unwrap_or(0.0)))
     } else {
-        format!("too noisy to be trusted: {}; measure for longer, or while less runs", against.join(", "))
+        format!("too noisy to be trusted: {}; {remedy}", against.join(", "))
     };
     Trust { steady, apart, verdict }
 }
@@ -116,14 +119,17 @@ mod tests {
         assert_eq!(trust(&cycles, &quiet).verdict, "steady: from round to round a cycle differs by 0 %");
         cycles[20..30].fill(1.3);
         let told = trust(&cycles, &quiet);
-        assert!(!told.steady && told.verdict.starts_with("too noisy to be trusted: from round to round"), "{told:?}");
+        assert!(!told.steady && told.verdict.ends_with("differs by 30 %; measure for longer"), "{told:?}");
     }
 
     #[test]
     fn steady_figures_of_a_machine_that_others_use_are_not_trusted() {
         let cycles = [1.0; 10];
         let busy = trust(&cycles, &Machine { busy: 0.6, ..Machine::default() });
-        assert!(!busy.steady && busy.verdict.contains("others used 60 % of the processors"), "{busy:?}");
+        assert!(
+            !busy.steady && busy.verdict.ends_with("others used 60 % of the processors; measure while less runs"),
+            "{busy:?}"
+        );
         let stolen = trust(&cycles, &Machine { stolen: 0.1, ..Machine::default() });
         assert!(!stolen.steady && stolen.verdict.contains("10 % of the time"), "{stolen:?}");
         assert!(trust(&cycles, &Machine::default()).steady);
