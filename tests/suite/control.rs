@@ -80,6 +80,7 @@ fn status_says_how_agent_collectors_and_sinks_are() {
         (Some("no answer"), site.path("plugins/libperfwatch_mock.so").to_str())
     );
     assert!(one["failures"].as_u64().unwrap() >= 1 && one["last_seconds"].as_f64().unwrap() > 0.0, "{one}");
+    assert!(one["mean_cpu_seconds"].as_f64().unwrap() > 0.0, "{one}");
     let sink = &told["sinks"][0];
     assert_eq!((&sink["name"], &sink["type"], &sink["lost"]), (&"stdout".into(), &"stdout".into(), &0.into()));
     let table = site.output(["status"]);
@@ -337,7 +338,7 @@ fn status_in_the_readme_is_what_it_prints() {
     let (told, _) = rest.split_once("```").unwrap();
     let collector = json!({
         "name": "cpu", "status": "ok", "placement": "agent", "interval_seconds": 5.0, "last_seconds": 61e-6, "mean_seconds": 58.4e-6,
-        "calls": 54843,
+        "mean_cpu_seconds": 57.9e-6, "calls": 54843,
     });
     let but = |changes: Value| {
         let mut one = collector.clone();
@@ -352,7 +353,8 @@ fn status_in_the_readme_is_what_it_prints() {
         },
         "reload": {"at": "2026-11-24T15:25:05.000Z", "applied": true, "text": "+ collector ups: plugin ups 0.1.0, every 5s, isolation process\n"},
         "collectors": [collector, but(json!({"name": "memory"})), but(json!({
-            "name": "ups", "status": "backoff", "placement": "child", "last_seconds": 1.2e-3, "mean_seconds": 1.25e-3, "calls": 1440,
+            "name": "ups", "status": "backoff", "placement": "child", "last_seconds": 1.2e-3, "mean_seconds": 1.25e-3,
+            "mean_cpu_seconds": 310e-6, "calls": 1440,
             "failures": 61, "memory_bytes": 716_800, "since": "2026-11-24T17:25:02.000Z", "next_due": "2026-11-24T17:30:50.000Z",
             "error": "could not connect to 127.0.0.1:3493: Connection refused (os error 111)",
         }))],

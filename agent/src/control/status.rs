@@ -115,6 +115,9 @@ pub struct Collector {
     pub last_seconds: Option<f64>,
     /// How long a call took in the mean; null before the first that returned.
     pub mean_seconds: Option<f64>,
+    /// How much CPU time a call took in the mean, in a child that of the process and of the programs that it started; null before the first
+    /// that returned.
+    pub mean_cpu_seconds: Option<f64>,
     /// When it is due next; null where it is not.
     pub next_due: Option<Moment>,
     /// Calls that returned.

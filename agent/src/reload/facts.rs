@@ -182,6 +182,7 @@ fn collector(member: &Member) -> Collector {
 fn told(facts: &Collector, entry: &Entry) -> status::Collector {
     let well = matches!(entry.status, None | Some(Status::Ok));
     let seconds = |time: Duration| (entry.calls > 0).then_some(time.as_secs_f64());
+    let mean = |time: Duration| seconds(Duration::from_nanos(nanoseconds(time) / entry.calls.max(1)));
     status::Collector {
         name: entry.name.to_string(),
         plugin: facts.plugin.clone(),
@@ -196,7 +197,8 @@ fn told(facts: &Collector, entry: &Entry) -> status::Collector {
         interval_seconds: facts.interval.as_secs_f64(),
         timeout_seconds: facts.timeout.as_secs_f64(),
         last_seconds: seconds(entry.last),
-        mean_seconds: seconds(Duration::from_nanos(nanoseconds(entry.took) / entry.calls.max(1))),
+        mean_seconds: mean(entry.took),
+        mean_cpu_seconds: mean(entry.cpu),
         next_due: (entry.next_due.0 > 0).then_some(entry.next_due.into()),
         calls: entry.calls,
         failures: entry.failures,

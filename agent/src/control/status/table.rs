@@ -131,6 +131,10 @@ fn collectors(status: &Status, columns: usize) -> Vec<Line> {
     let time = |seconds: Option<f64>| Field::plain(seconds.map_or_else(none, |seconds| said("s", seconds)));
     grid.column("LAST", true, all.iter().map(|one| time(one.last_seconds)));
     grid.column("MEAN", true, all.iter().map(|one| time(one.mean_seconds)));
+    // An older agent does not tell.
+    if all.iter().any(|one| one.mean_cpu_seconds.is_some()) {
+        grid.column("CPU", true, all.iter().map(|one| time(one.mean_cpu_seconds)));
+    }
     grid.column("CALLS", true, all.iter().map(|one| Field::plain(counted(one.calls))));
     let mut memory = Grid::default();
     if all.iter().any(|one| one.memory_bytes.is_some()) {
