@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use harness::{Running, Site, jsonb};
+use harness::{Running, Site, jsonb, root};
 use serde_json::Value;
 
 const CORES: usize = 512;
@@ -116,4 +117,47 @@ fn a_thousand_collectors_all_have_their_turn_in_each_tick() {
         let good = (0..1000).filter(|number| snapshot[format!("c{number}")]["_status"] == "ok").count();
         assert_eq!(good, 1000, "of 1000; it said:\n{}", agent.stderr());
     }
+}
+
+const MANIFEST: &str = "contract = \"1.0\"
+[plugin]
+name = \"p000\"
+version = \"1.0.0\"
+description = \"one of many\"
+[metrics.one]
+unit = \"1\"
+description = \"one\"
+";
+
+const CODE: &str = "#include \"perfwatch.h\"
+static void *create(const perfwatch_host *host) { return (void *)(uintptr_t)host->metric(host, \"one\"); }
+static int collect(void *one, const perfwatch_host *host) { host->set_f64(host, (uintptr_t)one, 1.0); return 0; }
+static void destroy(void *one) { (void)one; }
+PERFWATCH_PLUGIN(create, collect, destroy);
+";
+
+#[test]
+fn more_libraries_than_descriptors_at_the_start_are_all_found_and_run() {
+    const LIBRARIES: usize = 300;
+    let site = Site::new();
+    site.write("plugin.toml", MANIFEST);
+    site.write("p.c", CODE);
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o", "p.so", "p.c", "-I"]).arg(root().join("plugin-api/include"));
+    assert!(cc.current_dir(site.path(".")).status().unwrap().success());
+    let library = fs::read(site.path("p.so")).unwrap();
+    let name = library.windows(6).position(|bytes| bytes == b"\"p000\"").unwrap() + 1;
+    for number in 0..LIBRARIES {
+        let (named, mut library) = (format!("p{number:03}"), library.clone());
+        library[name..name + 4].copy_from_slice(named.as_bytes());
+        site.write(format!("plugins/libperfwatch_{named}.so"), library);
+    }
+    let mut config = "[agent]\ncollect = \"named\"\n".to_owned();
+    for number in 0..LIBRARIES {
+        writeln!(config, "[collectors.p{number:03}]\nisolation = \"none\"").unwrap();
+    }
+    site.config(&config);
+    let snapshot = once(&site, "-Sn 128");
+    let good = (0..LIBRARIES).filter(|number| snapshot[format!("p{number:03}")]["one"] == 1.0).count();
+    assert_eq!(good, LIBRARIES);
 }

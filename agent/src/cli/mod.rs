@@ -27,6 +27,7 @@ use tracing::Level;
 use crate::assemble::chain;
 use crate::config::agent::LogFormat;
 use crate::harmless;
+use crate::limits;
 use crate::log::{self, Log};
 use crate::setup::{Setup, SetupError};
 use crate::sink::file;
@@ -137,6 +138,8 @@ pub fn main() -> u8 {
             };
         }
     };
+    // Before the first plugin is looked for: each that is found is held open.
+    limits::raise();
     let invocation = &arguments.invocation;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(invocation),

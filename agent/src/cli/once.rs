@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use super::{Invocation, code};
 use crate::agent::{Agent, Parts, Snapshots};
 use crate::assemble::Timing;
-use crate::limits;
 use crate::schedule::ledger::Ledger;
 use crate::schedule::{INTERVALS, clock};
 use crate::setup::{Crew, Setup, SetupError};
@@ -58,7 +57,6 @@ pub(super) fn once(invocation: &Invocation, once: &Once) -> u8 {
 
 fn take(setup: &Setup, window: Duration) -> Result<(File, Arc<Snapshot>), SetupError> {
     setup.can_run()?;
-    limits::raise();
     let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
     // A grid whose next tick is a window away: everything is due at the start, and again there.
     let offset = Duration::from_nanos(clock::wall().0);

@@ -14,7 +14,6 @@ use super::{Invocation, code};
 use crate::agent::{Agent, Calls, Ending, SHUTDOWN};
 use crate::control::attend::{Attendance, Signals};
 use crate::control::notify::Notify;
-use crate::limits;
 use crate::log::Log;
 use crate::reload::Operator;
 use crate::setup::{Setup, SetupError};
@@ -68,7 +67,6 @@ struct Begun {
 /// bring to an end, and a library that hangs while it is loaded can be interrupted as any program can.
 fn start(setup: Setup) -> Result<Begun, SetupError> {
     setup.can_run()?;
-    limits::raise();
     // Before the first library is loaded: whatever it prints must not get into the data.
     let output = stdio::guard().map_err(|cause| SetupError::System("move standard output", cause))?;
     let failed = |cause| SetupError::System("listen to signals", cause);
