@@ -47,6 +47,7 @@ pub enum Format {
     Json,
 }
 
+/// Boxed where it waits: what a queue of [`LINES_MAX`] sets aside is 16 KiB, and not 32.
 enum Message {
     Line(Vec<u8>),
     /// Everything before this has been written.
@@ -63,7 +64,7 @@ pub struct Log {
 /// Where lines wait to be written.
 #[derive(Clone)]
 pub struct Lines {
-    queue: SyncSender<Message>,
+    queue: SyncSender<Box<Message>>,
     lost: Arc<AtomicU64>,
 }
 
@@ -100,7 +101,7 @@ impl Log {
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
         let until = Instant::now() + FLUSH;
-        let mut flush = Message::Flush(done);
+        let mut flush = Box::new(Message::Flush(done));
         while let Err(TrySendError::Full(back)) = self.lines.queue.try_send(flush) {
             if Instant::now() >= until {
                 return;
@@ -113,10 +114,10 @@ impl Log {
     }
 }
 
-fn write(lines: &Receiver<Message>, lost: &AtomicU64, format: Format, output: &mut dyn Write) {
+fn write(lines: &Receiver<Box<Message>>, lost: &AtomicU64, format: Format, output: &mut dyn Write) {
     for message in lines {
         // Where standard error cannot be written, there is nobody to tell.
-        let _ = match message {
+        let _ = match *message {
             Message::Line(line) => output.write_all(harmless::text(&String::from_utf8_lossy(&line)).as_bytes()),
             Message::Flush(done) => {
                 let _ = done.try_send(());
@@ -161,7 +162,7 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let line = Message::Line(std::mem::take(&mut self.bytes));
+        let line = Box::new(Message::Line(std::mem::take(&mut self.bytes)));
         if let Err(TrySendError::Full(_)) = self.lines.queue.try_send(line) {
             self.lines.lost.fetch_add(1, Ordering::Relaxed);
         }

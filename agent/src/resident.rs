@@ -9,8 +9,9 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
-use std::ptr;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{ptr, thread};
 
 use libc::{Elf64_Phdr, PF_W, PT_DYNAMIC, PT_LOAD, dl_phdr_info};
 
@@ -36,6 +37,20 @@ pub fn begin() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES);
     }
+}
+
+/// Does this on a thread of its own, which takes with it what it needed of a stack and of the allocator's small blocks: 150 KiB for a start.
+/// Where no thread is to be had, does it here.
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let (mut work, mut done) = (Some(work), None);
+    let begun = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("start".into());
+        thread.spawn_scoped(scope, || done = work.take().map(|work| work())).map(thread::ScopedJoinHandle::join)
+    });
+    if let Ok(Err(panicked)) = begun {
+        resume_unwind(panicked);
+    }
+    done.or_else(|| work.map(|work| work())).expect("either the thread has done it, or there was none")
 }
 
 /// Lets go of what has no use any more: heap that is free, and code and constants, of which comes back what is used.

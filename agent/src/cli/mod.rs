@@ -29,6 +29,7 @@ use crate::config::agent::LogFormat;
 use crate::harmless;
 use crate::limits;
 use crate::log::{self, Log};
+use crate::resident;
 use crate::setup::{Setup, SetupError};
 use crate::sink::file;
 
@@ -128,7 +129,7 @@ impl Invocation {
 
 /// Runs the command line and gives the exit code.
 pub fn main() -> u8 {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match resident::apart(Arguments::try_parse) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output.

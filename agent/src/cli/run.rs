@@ -1,6 +1,5 @@
 //! `perfwatch run`: until a signal ends it, or nobody reads what it writes.
 
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +15,7 @@ use crate::control::attend::{Attendance, Signals};
 use crate::control::notify::Notify;
 use crate::log::Log;
 use crate::reload::Operator;
+use crate::resident;
 use crate::setup::{Setup, SetupError};
 use crate::stdio;
 use crate::stop;
@@ -28,20 +28,14 @@ const DESCRIPTORS: usize = 8;
 
 pub(super) fn run(invocation: &Invocation) -> u8 {
     let looked = SystemTime::now();
-    // On a thread of its own, which takes with it what a start needs of a stack and of an allocator's small blocks, and lives as long as
-    // the trials that it starts: 150 KiB that would stay.
-    let begun = thread::scope(|scope| {
-        let begin = || {
-            let (setup, log) = invocation.begin(Setup::read_or_last_good)?;
-            Ok((start(setup), log))
-        };
-        thread::Builder::new().name("start".into()).spawn_scoped(scope, begin).map(thread::ScopedJoinHandle::join)
+    // Apart, and as long as the trials that it starts: a child does not outlive the thread that it is started from.
+    let begun = resident::apart(|| {
+        let (setup, log) = invocation.begin(Setup::read_or_last_good)?;
+        Ok((start(setup), log))
     });
     let (begun, log) = match begun {
-        Ok(Ok(Ok(begun))) => begun,
-        Ok(Ok(Err(code))) => return code,
-        Ok(Err(panicked)) => resume_unwind(panicked),
-        Err(cause) => return super::refuse(&SetupError::System("start a thread", cause)),
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let level = invocation.log_level;
     let code = match begun {

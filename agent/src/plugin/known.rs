@@ -29,9 +29,7 @@ pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
 /// A plugin whose code has not run.
 #[derive(Debug)]
 pub struct Known {
-    /// Its `plugin.toml`, byte for byte.
-    pub text: String,
-    /// What that says.
+    /// What its `plugin.toml` says, whose bytes are in `elf`.
     pub manifest: Arc<Manifest>,
     /// Where it was found.
     pub path: PathBuf,
@@ -86,12 +84,10 @@ impl Known {
         let opened = open::open(path).map_err(|error| fault(error.into()))?;
         let elf = Elf::read(&*opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
         let text = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
-        let text = std::str::from_utf8(text).map_err(|_| fault(Problem::ManifestIsNoText))?.to_owned();
-        let manifest = Manifest::parse(&text).map_err(|faults| {
-            fault(Problem::Manifest(render_all(&faults, &Sources::of("plugin.toml", text.as_str()))))
-        })?;
+        let text = std::str::from_utf8(text).map_err(|_| fault(Problem::ManifestIsNoText))?;
+        let manifest = Manifest::parse(text)
+            .map_err(|faults| fault(Problem::Manifest(render_all(&faults, &Sources::of("plugin.toml", text)))))?;
         Ok(Known {
-            text,
             manifest: Arc::new(manifest),
             path: path.to_owned(),
             origin: if bundled.hold(&opened) { Origin::Bundled } else { Origin::Other },
@@ -194,7 +190,6 @@ impl Known {
     pub fn of_what_is_mapped(&self, mapped: &Loadable) -> Known {
         let Opened { identity, real_path, .. } = &self.opened;
         Known {
-            text: self.text.clone(),
             manifest: Arc::clone(&self.manifest),
             path: self.path.clone(),
             origin: self.origin,
@@ -263,7 +258,7 @@ mod tests {
     fn plugin_is_known_by_the_name_in_its_manifest() {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::read(&library(folder.path(), manifest("ups")), &Bundled::default()).unwrap();
-        assert_eq!((known.name(), &known.text), ("ups", &manifest("ups")));
+        assert_eq!((known.name(), known.elf.manifest.as_deref()), ("ups", Some(manifest("ups").as_bytes())));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod machine;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use plugin_api::abi::MANIFEST_SECTION;
 use plugin_api::host_side::manifest::MAX_MANIFEST_BYTES;
@@ -78,7 +79,7 @@ pub struct Elf {
     /// Size of the file in bytes.
     pub size: u64,
     /// The bytes of the section `.perfwatch`; none where it has no such section: another library.
-    pub manifest: Option<Vec<u8>>,
+    pub manifest: Option<Arc<[u8]>>,
     /// The newest version of the GNU C library that it asks for.
     pub glibc: Option<Glibc>,
 }
@@ -204,7 +205,7 @@ impl<R: ReadAt + ?Sized> Library<'_, R> {
         Ok(table.iter().map(section).collect())
     }
 
-    fn manifest(&self, header: &[u8; HEADER_BYTES], sections: &[Section]) -> Result<Option<Vec<u8>>, ElfError> {
+    fn manifest(&self, header: &[u8; HEADER_BYTES], sections: &[Section]) -> Result<Option<Arc<[u8]>>, ElfError> {
         let index = usize::from(u16_at(header, 62));
         if sections.is_empty() || index == 0 {
             return Ok(None);
@@ -221,7 +222,8 @@ impl<R: ReadAt + ?Sized> Library<'_, R> {
         if section.kind == SECTION_WITHOUT_BYTES {
             return Err(ElfError::Malformed("its section .perfwatch has no bytes in the file"));
         }
-        self.bytes("the section .perfwatch", section.offset, section.bytes, MANIFEST_BYTES_MAX).map(Some)
+        self.bytes("the section .perfwatch", section.offset, section.bytes, MANIFEST_BYTES_MAX)
+            .map(|bytes| Some(bytes.into()))
     }
 
     fn glibc(&self, sections: &[Section]) -> Result<Option<Glibc>, ElfError> {

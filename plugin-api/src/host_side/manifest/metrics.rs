@@ -89,7 +89,10 @@ impl Reader {
             self.entry(entry, table, place, &mut drafts);
         }
         self.twice_or_nested(&drafts, place);
-        self.resolved(&drafts, place)
+        let mut metrics = self.resolved(&drafts, place);
+        // They stay for the life of the agent, where half of a vector that has grown may be room.
+        metrics.shrink_to_fit();
+        metrics
     }
 
     fn entry<'a>(
