@@ -23,6 +23,12 @@ impl Host {
             let path = folder.path().join(name);
             fs::read_to_string(&path).ok().map(|text| (path, text))
         };
+        // A file system that is asked by a thread at each reading costs another number each time: those that answer from memory are left.
+        let mounts = folder.path().join("proc/1/mountinfo");
+        if let Ok(text) = fs::read_to_string(&mounts) {
+            let kept: String = text.split_inclusive('\n').filter(|line| !line.contains(" - zfs ")).collect();
+            fs::write(&mounts, kept).unwrap();
+        }
         let counters = COUNTERS.iter().filter_map(read).collect();
         Host { folder, counters }
     }

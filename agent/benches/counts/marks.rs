@@ -5,6 +5,7 @@
 //! the parts are is printed in their order; the second of the dumps is the first part, the fourth the second part, and so on.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Instant;
 
 /// What callgrind waits for: [`std::os::unix::process::parent_id`] calls it.
@@ -14,6 +15,8 @@ pub const MARK: &str = "getppid";
 const WARM_UP: usize = 10;
 /// Rounds that are counted.
 pub const COUNTED: usize = 25;
+/// Rounds at most that are not: those of the warm-up, and those in which another thread ran.
+const ROUNDS_MORE: usize = 500;
 /// Rounds that are timed.
 const TIMED: usize = 5000;
 
@@ -38,13 +41,28 @@ impl Meter {
         Meter { clock: true, ..Meter::default() }
     }
 
-    /// Goes through the rounds of a case; in the first ones nothing is measured.
+    /// Goes through the rounds of a case; in the first ones nothing is measured. Nor does a round count in which another thread ran:
+    /// `disk` has one ask a file system that took 5 ms to answer, as any does on a machine that is busy enough, and goes back to
+    /// asking by itself when it is quick again.
     pub fn rounds(&mut self, mut round: impl FnMut(&mut Meter, u64)) {
-        let measured = if self.clock { TIMED } else { COUNTED };
-        for number in 0..WARM_UP + measured {
+        let mut left = if self.clock { TIMED } else { COUNTED };
+        for number in 0..left + ROUNDS_MORE {
             self.is_warm = number >= WARM_UP;
+            let (others, known) = (if self.clock { 0 } else { switches_of_others() }, self.parts.len());
             round(self, number as u64);
+            if self.is_warm && (self.clock || switches_of_others() == others) {
+                left -= 1;
+            } else {
+                self.parts[known..].iter_mut().for_each(|part| part.clear());
+            }
+            if left == 0 {
+                return;
+            }
         }
+        panic!(
+            "{:?}: in {ROUNDS_MORE} rounds more than {COUNTED} another thread ran: the machine is too busy",
+            self.parts.last()
+        );
     }
 
     /// Does a part of a round. What it has of several parts of one name is added up.
@@ -94,8 +112,19 @@ impl Meter {
     }
 }
 
-/// The median of so many rounds, each of as many parts. Not the mean: `disk` has a thread ask a file system that took 5 ms to answer once,
-/// as any does on a machine that is busy enough, and that round costs something else.
+/// How often the other threads of this program have begun or ceased to wait.
+fn switches_of_others() -> u64 {
+    let of = |task: fs::DirEntry| {
+        // It may have ended meanwhile.
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+        counts.map(|(_, count)| count.trim().parse::<u64>().unwrap_or(0)).sum::<u64>()
+    };
+    let is_other = |task: &fs::DirEntry| task.file_name() != *std::process::id().to_string();
+    fs::read_dir("/proc/self/task").unwrap().flatten().filter(is_other).map(of).sum()
+}
+
+/// The median of so many rounds, each of as many parts.
 pub fn of_a_round(parts: &[u64], rounds: usize) -> u64 {
     let mut rounds: Vec<u64> = parts.chunks(parts.len() / rounds).map(|round| round.iter().sum()).collect();
     rounds.sort_unstable();

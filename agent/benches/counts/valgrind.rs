@@ -47,6 +47,10 @@ pub fn counted() -> Counted {
     let mut parts: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     // The dump at the first mark has the start, and each at an even place a part.
     for (place, part) in told.lines().filter_map(|line| line.strip_prefix("part ")).enumerate() {
+        // One without a name does not count.
+        if part.is_empty() {
+            continue;
+        }
         parts.entry(part.to_owned()).or_default().push(total(&out, 2 * place + 2));
     }
     let instructions = parts.into_iter().map(|(name, parts)| (name, of_a_round(&parts, COUNTED))).collect();

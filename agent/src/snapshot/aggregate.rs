@@ -11,7 +11,7 @@ use plugin_api::ErrorKind;
 use plugin_api::host_side::door::Failure;
 use plugin_api::host_side::frame::{Frame, Limits};
 
-use super::derive::{RowIndex, derive};
+use super::derive::{self, derive};
 use super::pool::Pool;
 use super::{Event, Identity, Mono, Schema, Section, Snapshot, Status, Wall};
 
@@ -68,7 +68,7 @@ pub struct Aggregator {
     events: Vec<Event>,
     /// Events that share the last place.
     crowded: u64,
-    index: RowIndex,
+    memory: derive::Memory,
 }
 
 impl Aggregator {
@@ -82,7 +82,7 @@ impl Aggregator {
             snapshots: Pool::default(),
             events: Vec::new(),
             crowded: 1,
-            index: RowIndex::default(),
+            memory: derive::Memory::default(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Aggregator {
         for mut section in sections.drain(..) {
             let member = &mut self.members[section.place];
             if section.status.has_metrics() {
-                grow(own(&mut section), member.base.as_deref(), &mut self.index);
+                grow(own(&mut section), member.base.as_deref(), &mut self.memory);
                 member.base = Some(Arc::clone(&section));
             }
             member.sections.keep(Arc::clone(&section));
@@ -231,13 +231,13 @@ pub fn own<T>(shared: &mut Arc<T>) -> &mut T {
     Arc::get_mut(shared).expect("a thing taken from its pool is held by nobody else")
 }
 
-fn grow(section: &mut Section, base: Option<&Section>, index: &mut RowIndex) {
+fn grow(section: &mut Section, base: Option<&Section>, memory: &mut derive::Memory) {
     if !section.schema.derives {
         return;
     }
     let window = base.map(|base| section.at_mono.since(base.at_mono));
     let seconds = window.map_or(0.0, |window| window.as_secs_f64());
-    derive(&section.schema, &mut section.frame, base.map(|base| &base.frame), seconds, index);
+    derive(&section.schema, &mut section.frame, base.map(|base| &base.frame), seconds, memory);
     section.window = window;
 }
 

@@ -24,10 +24,10 @@ enum Growth {
     Unknown,
 }
 
-/// Fills the derived cells of `now` from what grew since `base`, `seconds` before. `index` is memory to reuse.
-pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f64, index: &mut RowIndex) {
-    let metrics = &schema.manifest.metrics;
-    derive_run(metrics, now, 0, base.map(|base| (base, 0)), seconds);
+/// Fills the derived cells of `now` from what grew since `base`, `seconds` before.
+pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f64, memory: &mut Memory) {
+    let Memory { index, growths } = memory;
+    derive_run(&schema.manifest.metrics, now, 0, base.map(Frame::cells), seconds, growths);
     for (table, declared) in schema.manifest.tables.iter().enumerate() {
         if !declared.columns.iter().any(|column| matches!(column.source, Source::Derived(_))) {
             continue;
@@ -39,17 +39,24 @@ pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f
             let row = now.rows_of(table)[place];
             let before = before.and_then(|(base, rows)| {
                 let found = index.find(now, row, keys, base, rows)?;
-                Some((base, found.first as usize + keys))
+                Some(&base.cells()[found.first as usize + keys..])
             });
-            derive_run(&declared.columns, now, row.first as usize + keys, before, seconds);
+            derive_run(&declared.columns, now, row.first as usize + keys, before, seconds, growths);
         }
     }
+}
+
+/// Memory to reuse.
+#[derive(Debug, Default)]
+pub struct Memory {
+    index: RowIndex,
+    growths: Vec<Growth>,
 }
 
 /// Finds the rows of the reading before. Rows come in the same order tick after tick, so the one sought is nearly always
 /// the one behind the last found; the first time that it is not, the table is indexed, once.
 #[derive(Debug, Default)]
-pub struct RowIndex {
+struct RowIndex {
     hint: usize,
     indexed: bool,
     rows: HashMap<u64, u32>,
@@ -83,35 +90,45 @@ impl RowIndex {
     }
 }
 
-/// Derives the metrics of one run of cells that begins at `first`; `base` is where the run of the reading before begins.
-fn derive_run(metrics: &[Metric], now: &mut Frame, first: usize, base: Option<(&Frame, usize)>, seconds: f64) {
+/// Derives the metrics of one run of cells that begins at `first`; `base` begins with the run of the reading before. What each counter
+/// grew by is looked at once: the shares of a processor's time each need that of eight.
+fn derive_run(
+    metrics: &[Metric],
+    now: &mut Frame,
+    first: usize,
+    base: Option<&[Cell]>,
+    seconds: f64,
+    growths: &mut Vec<Growth>,
+) {
+    growths.clear();
+    if let Some(base) = base {
+        let cells = base.iter().zip(&now.cells()[first..]);
+        growths.extend(metrics.iter().zip(cells).map(|(metric, (base, now))| growth(&metric.kind, *base, *now)));
+    }
     for (place, metric) in metrics.iter().enumerate() {
         let Source::Derived(derivation) = &metric.source else { continue };
-        let value = base.and_then(|(base, base_first)| {
-            value(derivation, seconds, |counter| {
-                growth(&metrics[counter].kind, base.cells()[base_first + counter], now.cells()[first + counter])
-            })
-        });
+        let value = if growths.is_empty() { None } else { value(derivation, seconds, growths) };
         now.put(first + place, value.map_or(Cell::NULL, IntoCell::into_cell));
     }
 }
 
-fn value(derivation: &Derivation, seconds: f64, growth: impl Fn(usize) -> Growth) -> Option<f64> {
-    let of = sum(&derivation.of, &growth)?;
+fn value(derivation: &Derivation, seconds: f64, growths: &[Growth]) -> Option<f64> {
+    let of = sum(&derivation.of, growths)?;
     let over = match &derivation.over {
-        Some(over) => sum(over, &growth)?,
+        Some(over) => sum(over, growths)?,
         None => seconds,
     };
     let value = derivation.scale * of / over;
     (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
 }
 
-fn sum(counters: &[usize], growth: impl Fn(usize) -> Growth) -> Option<f64> {
-    let (mut total, mut any) = (0u128, false);
+/// What does not fit 64 bits is no growth that anything had between two readings, and is as good as infinite.
+fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
+    let (mut total, mut any) = (0u64, false);
     for &counter in counters {
-        match growth(counter) {
+        match growths[counter] {
             Growth::Absent => {}
-            Growth::By(by) => (total, any) = (total + u128::from(by), true),
+            Growth::By(by) => (total, any) = (total.saturating_add(by), true),
             Growth::Unknown => return None,
         }
     }

@@ -57,10 +57,12 @@ impl<T: Copy + Default> Part<T> {
         Part { memory: Vec::new(), len: 0 }
     }
 
+    #[inline]
     pub(crate) fn used(&self) -> &[T] {
         &self.memory[..self.len]
     }
 
+    #[inline]
     pub(crate) fn used_mut(&mut self) -> &mut [T] {
         &mut self.memory[..self.len]
     }
@@ -220,16 +222,19 @@ impl Frame {
     }
 
     /// All cells: the scalars in the order of the manifest, then what the rows point at.
+    #[inline]
     pub fn cells(&self) -> &[Cell] {
         self.cells.used()
     }
 
     /// Puts a derived value in its place.
+    #[inline]
     pub fn put(&mut self, place: usize, cell: Cell) {
         self.cells.used_mut()[place] = cell;
     }
 
     /// The rows; after the check in the order of their tables.
+    #[inline]
     pub fn rows(&self) -> &[RowHead] {
         self.rows.used()
     }
@@ -248,6 +253,7 @@ impl Frame {
     }
 
     /// The bytes of a text cell, UTF-8 after the check; empty for any other cell.
+    #[inline]
     pub fn text_of(&self, cell: Cell) -> &[u8] {
         if cell.tag != Tag::TEXT {
             return b"";
@@ -256,6 +262,7 @@ impl Frame {
     }
 
     /// The bytes at a place of the arena.
+    #[inline]
     pub fn text_at(&self, place: Text) -> &[u8] {
         let from = place.offset as usize;
         from.checked_add(place.len as usize).and_then(|to| self.text.used().get(from..to)).unwrap_or_default()
@@ -277,6 +284,7 @@ impl Frame {
     }
 
     /// The keys of a row.
+    #[inline]
     pub fn keys(&self, row: RowHead, keys: usize) -> &[Cell] {
         &self.cells()[row.first as usize..row.first as usize + keys]
     }

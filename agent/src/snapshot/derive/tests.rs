@@ -77,7 +77,7 @@ fn draft() -> Draft {
 /// What became of `now`, `seconds` after `base`.
 fn derived(base: &Draft, now: &Draft, seconds: f64) -> Frame {
     let mut frame = now.frame();
-    derive(&SCHEMA, &mut frame, Some(&base.frame()), seconds, &mut RowIndex::default());
+    derive(&SCHEMA, &mut frame, Some(&base.frame()), seconds, &mut Memory::default());
     frame
 }
 
@@ -119,7 +119,7 @@ fn rate_is_growth_over_the_seconds_between_the_reads() {
 #[test]
 fn nothing_is_derived_at_first_nor_in_no_time() {
     let mut frame = draft().set("wide", 5u64).row("disks", &["sda"], &[("reads", 5u64.into_cell())]).frame();
-    derive(&SCHEMA, &mut frame, None, 0.0, &mut RowIndex::default());
+    derive(&SCHEMA, &mut frame, None, 0.0, &mut Memory::default());
     assert_eq!((scalar(&frame, "wide_per_sec"), scalar(&frame, "busy_percent")), (None, None));
     assert_eq!(column(&frame, 0, "reads_per_sec"), [("sda".into(), None)]);
     let frame = derived(&draft().set("wide", 1u64), &draft().set("wide", 9u64), 0.0);
@@ -133,7 +133,7 @@ fn derived_cell_of_the_reading_before_is_written_over() {
         let place = SCHEMA.manifest.metrics.iter().position(|declared| declared.name == metric).unwrap();
         frame.put(place, 7.0.into_cell());
     }
-    derive(&SCHEMA, &mut frame, None, 0.0, &mut RowIndex::default());
+    derive(&SCHEMA, &mut frame, None, 0.0, &mut Memory::default());
     assert!(frame.cells().iter().all(|cell| cell.is_null()));
 }
 
