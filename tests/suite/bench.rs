@@ -1,13 +1,37 @@
 //! `perfwatch bench`: which collector is dear, and what nothing costs beside it. CPU time is counted, never a clock on the wall, and what is
 //! compared was measured in the same run.
 
-use harness::Site;
+use std::fs;
+
+use harness::{Site, root};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::mocked::wait_until;
 
-/// A site with a collector that plays each of these scripts in the agent, and one that plays `burns` in a child.
+#[test]
+fn report_in_the_readme_has_the_lines_that_are_printed() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("$ perfwatch bench -c four.toml --for 12s\n").unwrap();
+    let (told, _) = rest.split_once("```").unwrap();
+    let finished = played(&[("rests", "value=1")]).output(["bench", "--for", "400ms", "--interval", "200ms"]);
+    assert_eq!(finished.code(), 0, "{finished}");
+    let words = |text: &str, start: &str| {
+        let line =
+            text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line {start}: {text}"));
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for heading in ["COLLECTOR ", "A CYCLE ", "NOISE"] {
+        assert_eq!(words(told, heading), words(&finished.stdout, heading));
+    }
+    let (_, below) = told.split_once("A CYCLE").unwrap();
+    let names = below.lines().filter_map(|line| line.split_once("  ")).map(|(name, _)| name.trim());
+    for name in names.filter(|name| !name.is_empty()) {
+        words(&finished.stdout, name);
+    }
+}
+
+/// A site with a collector that plays each of these scripts in the agent.
 fn played(scripts: &[(&str, &str)]) -> Site {
     let site = Site::new();
     site.plugin("mock");
@@ -37,7 +61,7 @@ fn names(report: &Value) -> Vec<&str> {
 fn collector_that_computes_is_the_dearest_wherever_it_runs_and_nothing_costs_next_to_nothing() {
     let site = played(&[("burns", "burn=5ms value=1"), ("rests", "value=1 count=2 rows.a.value=1 rows.b.value=1")]);
     let child = "[collectors.apart]\nplugin = \"mock\"\nisolation = \"process\"\noptions = { script = \"burns\" }\ninterval = \"10s\"\n";
-    let config = std::fs::read_to_string(site.path("perfwatch.toml")).unwrap();
+    let config = fs::read_to_string(site.path("perfwatch.toml")).unwrap();
     site.config(&(config + child));
     let finished = site.output(["bench", "--for", "2s", "--interval", "200ms", "--report", "json"]);
     assert_eq!(finished.code(), 0, "{finished}");

@@ -105,8 +105,6 @@ pub struct Noise {
     pub empty_wake_up_seconds: Option<Spread>,
     /// How late that thread was. No CPU time.
     pub late_seconds: Option<Spread>,
-    /// How long the collection waited for a processor, a cycle. No CPU time.
-    pub waited_seconds: Spread,
     /// The machine; null where the kernel does not tell.
     pub machine: Option<Machine>,
     /// Whether it can be trusted.
@@ -183,7 +181,6 @@ pub(super) fn of(seen: &Seen, terms: Terms) -> Option<Report> {
             empty_collector_seconds: spread(&of_nothing),
             empty_wake_up_seconds: wake_up,
             late_seconds: Spread::of(seen.wakes.iter().map(|awake| awake.late.as_secs_f64()).collect()),
-            waited_seconds: spread(&|one| one.collect.waited.as_secs_f64())?,
             machine,
             trust: trust(&cycles.iter().map(whole).collect::<Vec<_>>(), &machine.unwrap_or_default()),
         },
@@ -287,7 +284,6 @@ impl Noise {
             ("a collector that does nothing", self.empty_collector_seconds),
             ("a thread that only wakes up", self.empty_wake_up_seconds),
             ("how late that woke up", self.late_seconds),
-            ("waiting for a processor", Some(self.waited_seconds)),
         ];
         let told = told.into_iter().filter_map(|(name, spread)| Some((name, spread?)));
         rows.extend(told.map(|(name, spread)| [name.into(), cost(spread), range(spread)]));
