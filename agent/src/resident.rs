@@ -25,12 +25,17 @@ const DT_TEXTREL: u64 = 22;
 const DT_FLAGS: u64 = 30;
 const DF_TEXTREL: u64 = 4;
 
-/// This process is the agent's own.
+/// This process is the agent's own, or a child's.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// How this process allocates, which is the agent's own: before its first thread.
-pub fn begin() {
+/// This process is nobody else's.
+pub fn own() {
     OURS.store(true, Ordering::Relaxed);
+}
+
+/// The same, and how it allocates, where it is the agent itself: before its first thread. A child allocates as its plugin may need it.
+pub fn begin() {
+    own();
     // SAFETY: mallopt(3) takes the allocator's own lock and has no other requirement. What it does not take, it leaves as it was.
     unsafe {
         // One arena: each thread has one otherwise, with torn pages of its own, and a steady tick asks none of them for anything.

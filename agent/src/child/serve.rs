@@ -32,6 +32,7 @@ use super::{Policy, descriptors};
 use crate::assemble::chain;
 use crate::plugin::elf::Elf;
 use crate::plugin::{library, open};
+use crate::resident;
 use crate::snapshot::{Mono, Wall};
 
 /// The exit codes of sysexits.h, for who looks at why a child has ended.
@@ -42,6 +43,9 @@ pub(super) mod code {
     pub(in crate::child) const USAGE: u8 = 64;
     pub(in crate::child) const SOFTWARE: u8 = 70;
 }
+
+/// Answers after which it is let go of what only the start has used: the first makes the collector, from the second on all is as it stays.
+const LET_GO_AFTER: u32 = 2;
 
 /// Lives, and gives the exit code.
 pub(super) fn live() -> u8 {
@@ -58,6 +62,7 @@ pub(super) fn live() -> u8 {
 }
 
 fn run() -> Result<u8, String> {
+    resident::own();
     let (socket, library) = descriptors::take().map_err(|cause| cause.to_string())?;
     // Before the agent's number is looked at, so that it cannot die unseen in between.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| errno.to_string())?;
@@ -99,7 +104,7 @@ fn serve(
     set_up: &SetUp,
 ) -> Result<(), String> {
     let mut frame = Frame::new(limits(set_up));
-    let mut cpu = Duration::ZERO;
+    let (mut spent, mut answers) = (Duration::ZERO, 0u32);
     // Looked at between an answer and the next request, when nobody waits.
     let mut seen = stat.read();
     let mut told = Duration::ZERO;
@@ -124,12 +129,18 @@ fn serve(
         };
         let took = Mono(now(ClockId::Monotonic)).since(at_mono);
         set_up.policy.iter().for_each(|policy| explain(&mut frame, policy));
-        let before = std::mem::replace(&mut cpu, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
-        let cpu = cpu.saturating_sub(before);
+        let before = std::mem::replace(&mut spent, Duration::from_nanos(now(ClockId::ProcessCPUTime)));
+        let cpu = spent.saturating_sub(before);
         let programs = seen.programs.saturating_sub(std::mem::replace(&mut told, seen.programs));
         let taken = Taken { at, at_mono, took, cpu, memory: seen.resident, programs, made };
         if voice.answer(asked.number, &taken, &frame).is_err() {
             return Ok(());
+        }
+        answers = answers.saturating_add(1);
+        if answers == LET_GO_AFTER {
+            resident::let_go();
+            // It is not what the next reading costs.
+            spent = Duration::from_nanos(now(ClockId::ProcessCPUTime));
         }
         seen = stat.read();
     }
