@@ -122,17 +122,17 @@ fn value(derivation: &Derivation, seconds: f64, growths: &[Growth]) -> Option<f6
     (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
 }
 
-/// What does not fit 64 bits is no growth that anything had between two readings, and is as good as infinite.
+/// Exact up to the one conversion: where the sum fits 64 bits, as it nearly always does, that is one of 64 and not of 128, which is a call.
 fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
-    let (mut total, mut any) = (0u64, false);
+    let (mut total, mut any) = (0u128, false);
     for &counter in counters {
         match growths[counter] {
             Growth::Absent => {}
-            Growth::By(by) => (total, any) = (total.saturating_add(by), true),
+            Growth::By(by) => (total, any) = (total + u128::from(by), true),
             Growth::Unknown => return None,
         }
     }
-    any.then_some(total as f64)
+    any.then(|| u64::try_from(total).map_or_else(|_| total as f64, |total| total as f64))
 }
 
 /// To four decimals, and to eight below one: what is beyond is noise of the clock, and twelve bytes a value in the data.
