@@ -1,4 +1,4 @@
-//! What stays in memory when there is no more use for it: what starting and reloading leave behind.
+//! What stays in memory when there is no more use for it: what starting and reloading leave behind. [E madvise, the allocator's settings]
 //!
 //! Starting reads configuration and manifests, checks layouts and parses a command line: megabytes of code that run once, and heap that is
 //! free again but torn. All of it stays resident until somebody lets go of it.

@@ -1,4 +1,4 @@
-//! Ctrl-C, and SIGTERM, in the middle of a test.
+//! Ctrl-C, and SIGTERM, in the middle of a test. [E signals]
 //!
 //! Promises: the child that runs is killed, none is started any more, and whoever waited goes on at once, so that all temporary files go the
 //! way on which they go at the end. A second signal ends the process on the spot, as does a file that keeps it waiting for [`PATIENCE`].
