@@ -6,12 +6,14 @@
 #![allow(unsafe_code)]
 
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RResult, RStr};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::abi::{
     CollectorObject, HostObject, PluginModule, PluginModuleRef, RawCollector, RawCollector_TO, RawError, RawFrame,
@@ -36,12 +38,36 @@ pub fn module<C: Collector>() -> PluginModuleRef {
     PluginModule { create: create::<C> }.leak_into_prefix()
 }
 
+/// The names of the options, as they stand in their text. A map of them would be 5 KB of code in every plugin.
+struct Declared(String);
+
+impl<'de> Deserialize<'de> for Declared {
+    fn deserialize<D: Deserializer<'de>>(text: D) -> Result<Declared, D::Error> {
+        text.deserialize_map(Declared(String::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Declared {
+    type Value = Declared;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("options")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut options: A) -> Result<Declared, A::Error> {
+        while let Some(name) = options.next_key::<String>()? {
+            options.next_value::<IgnoredAny>()?;
+            self.0.push_str(if self.0.is_empty() { "" } else { ", " });
+            self.0.push_str(&name);
+        }
+        Ok(self)
+    }
+}
+
 /// What the author reads whose struct of options is not what is declared.
 fn differ(options: &str) -> Error {
-    let declared: std::collections::BTreeMap<String, serde::de::IgnoredAny> =
-        serde_json::from_str(options).unwrap_or_default();
-    let declared = declared.into_keys().collect::<Vec<_>>().join(", ");
-    let declared = if declared.is_empty() { "none".to_owned() } else { declared };
+    let declared = serde_json::from_slice(options.as_bytes()).map_or_else(|_| String::new(), |Declared(names)| names);
+    let declared = if declared.is_empty() { "none" } else { &declared };
     Error::failed(format!(
         "could not read the options into the collector's Options: their names or types in Rust differ from those in plugin.toml (which has {declared}; a duration is an options::Duration, a size an options::Size)"
     ))
@@ -50,7 +76,7 @@ fn differ(options: &str) -> Error {
 extern "C" fn create<C: Collector>(options: RStr<'_>, host: HostObject) -> RResult<CollectorObject, RawError> {
     let made = behind_guard(|| {
         let options =
-            serde_json::from_str(options.as_str()).map_err(|cause| differ(options.as_str()).because(cause))?;
+            serde_json::from_slice(options.as_bytes()).map_err(|cause| differ(options.as_str()).because(cause))?;
         let object = Arc::new(host);
         C::new(options, &Host::new(Arc::clone(&object)), &mut Schema::new(&object))
     });

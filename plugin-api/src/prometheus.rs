@@ -23,10 +23,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod number;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::scan::{self, Line, Unexpected};
+use number::number;
 
 /// The most labels of a sample: Prometheus scrapes with a few, a `le` among them, and 64 find room on the stack for sorting.
 const LABELS_MAX: usize = 64;
@@ -74,7 +77,7 @@ impl Sample<'_> {
 
 /// The samples of a text, in its order.
 pub fn samples(text: &[u8]) -> Samples<'_> {
-    Samples { rest: text, line: 0, types: HashMap::new(), last: None }
+    Samples { rest: text, line: 0, types: BTreeMap::new(), last: None }
 }
 
 /// An iterator over [`samples`]. It ends after the first fault, which is of the whole text: half of what somebody wrote is not what he wrote.
@@ -84,7 +87,7 @@ pub struct Samples<'a> {
     /// The number of the last line taken.
     line: usize,
     /// What each name that came is; of names without a `# TYPE` too, since one that comes later is a fault.
-    types: HashMap<&'a str, Type>,
+    types: BTreeMap<&'a str, Type>,
     /// The name of the last sample, and what it is: samples of a name stand together.
     last: Option<(&'a str, Kind)>,
 }
@@ -262,13 +265,16 @@ fn split_labels<'a>(line: Line<'_>, text: &'a [u8]) -> Result<(Cow<'a, str>, &'a
             return Err(expected(line, "a `=`", after));
         };
         let (value, after) = split_value(line, after.trim_ascii_start())?;
-        if labels[..count].iter().any(|(other, _)| *other == name) {
+        let at = labels[..count].iter().position(|(other, _)| *other >= name).unwrap_or(count);
+        if labels[at..count].first().is_some_and(|(other, _)| *other == name) {
             return Err(line.expected("each label once", Some(name.as_bytes())));
         }
-        let Some(place) = labels.get_mut(count) else {
+        if count == LABELS_MAX {
             return Err(line.expected("at most 64 labels", Some(name.as_bytes())));
-        };
-        *place = (name, value);
+        }
+        // Where it belongs, so that they are sorted at any time: a sort of the standard library's has 6 KB of code.
+        labels.copy_within(at..count, at + 1);
+        labels[at] = (name, value);
         count += 1;
         rest = match after.trim_ascii_start() {
             [b',', after @ ..] => after.trim_ascii_start(),
@@ -277,16 +283,28 @@ fn split_labels<'a>(line: Line<'_>, text: &'a [u8]) -> Result<(Cow<'a, str>, &'a
         };
     }
     let (written, rest) = text.split_at(text.len() - rest.len() + 1);
-    labels[..count].sort_unstable();
-    let named = labels[..count].iter().filter(|(_, value)| *value != "\"\"").enumerate();
-    let pieces = named.flat_map(|(at, (name, value))| [if at == 0 { "{" } else { "," }, name, "=", value]);
-    let pieces = pieces.clone().next().is_none().then_some("{").into_iter().chain(pieces).chain(["}"]);
-    let same = pieces.clone().try_fold(written, |rest, piece| rest.strip_prefix(piece.as_bytes()));
-    let labels = match (same, std::str::from_utf8(written)) {
+    let labels = &labels[..count];
+    let mut left = Some(written);
+    write_labels(labels, &mut |piece| left = left.and_then(|left| left.strip_prefix(piece.as_bytes())));
+    let labels = match (left, std::str::from_utf8(written)) {
         (Some([]), Ok(written)) => Cow::Borrowed(written),
-        _ => Cow::Owned(pieces.collect()),
+        _ => {
+            let mut text = String::with_capacity(written.len());
+            write_labels(labels, &mut |piece| text.push_str(piece));
+            Cow::Owned(text)
+        }
     };
     Ok((labels, rest))
+}
+
+/// The one way to write sorted labels, piece by piece.
+fn write_labels(labels: &[(&str, &str)], put: &mut dyn FnMut(&str)) {
+    let mut before = "{";
+    for (name, value) in labels.iter().filter(|(_, value)| *value != "\"\"") {
+        [before, name, "=", value].into_iter().for_each(&mut *put);
+        before = ",";
+    }
+    put(if before == "{" { "{}" } else { "}" });
 }
 
 /// A value in its quotes, and what follows it. Its escapes are the only way to write what they stand for, so they stay.
@@ -307,12 +325,6 @@ fn split_value<'a>(line: Line<'_>, text: &'a [u8]) -> Result<(&'a str, &'a [u8])
     let (value, rest) = text.split_at(end + 1);
     let value = std::str::from_utf8(value).map_err(|_| line.expected("a value in UTF-8", Some(value)))?;
     Ok((value, rest))
-}
-
-/// A number as Go writes it. One that is too large is none: it is not what somebody measured.
-fn number(word: &[u8]) -> Option<f64> {
-    let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;
-    (!number.is_infinite() || !word.iter().any(u8::is_ascii_digit)).then_some(number)
 }
 
 #[cfg(test)]

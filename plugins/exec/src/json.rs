@@ -2,45 +2,113 @@
 //!
 //! `{"queue":{"depth":3,"full":false},"disks":[{"used":7}]}` has `queue.depth` 3, `queue.full` 0 and `disks.0.used` 7. A text and a null
 //! are no numbers and are passed over. Serde bounds how deep it goes, at 128.
+//!
+//! They are handed over as they are read: a tree of the text first would be many times its size, and 10 KB more of code. So of a name that
+//! comes twice each number is, and its reader has the last say.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// The name of a number that stands alone.
 const ALONE: &str = "value";
 
-/// Hands over each number and bool of the text, in its order.
+/// Hands over each number and bool of the text, in its order; none of what is no JSON, which is why it is read twice.
 ///
 /// # Errors
 /// It is no JSON, or more than one.
 pub fn numbers(text: &[u8], mut take: impl FnMut(&str, f64)) -> Result<(), serde_json::Error> {
-    let value: Value = serde_json::from_slice(text)?;
-    walk(&mut String::new(), &value, &mut take);
-    Ok(())
+    read(text, &mut |_, _| ())?;
+    read(text, &mut take)
 }
 
-fn walk(name: &mut String, value: &Value, take: &mut impl FnMut(&str, f64)) {
-    let number = match value {
-        Value::Object(entries) => return entries.iter().for_each(|(key, value)| below(name, key, value, take)),
-        Value::Array(entries) => {
-            return entries.iter().enumerate().for_each(|(at, value)| below(name, &at.to_string(), value, take));
-        }
-        Value::Bool(is) => Some(f64::from(u8::from(*is))),
-        Value::Number(number) => number.as_f64(),
-        Value::String(_) | Value::Null => None,
-    };
-    if let Some(number) = number {
-        take(if name.is_empty() { ALONE } else { name }, number);
+fn read(text: &[u8], take: &mut dyn FnMut(&str, f64)) -> Result<(), serde_json::Error> {
+    let mut text = serde_json::Deserializer::from_slice(text);
+    Walk { name: &mut String::new(), take }.deserialize(&mut text)?;
+    text.end()
+}
+
+/// A value that comes next, and the names that lead to it.
+struct Walk<'a> {
+    name: &'a mut String,
+    take: &'a mut dyn FnMut(&str, f64),
+}
+
+impl Walk<'_> {
+    fn put<E>(self, number: f64) -> Result<(), E> {
+        (self.take)(if self.name.is_empty() { ALONE } else { self.name }, number);
+        Ok(())
     }
 }
 
-fn below(name: &mut String, key: &str, value: &Value, take: &mut impl FnMut(&str, f64)) {
-    let whole = name.len();
-    if whole > 0 {
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, text: D) -> Result<(), D::Error> {
+        text.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of JSON")
+    }
+
+    fn visit_bool<E: Error>(self, is: bool) -> Result<(), E> {
+        self.put(f64::from(u8::from(is)))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.put(number as f64)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.put(number as f64)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.put(number)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let whole = self.name.len();
+        for at in 0_u32.. {
+            append(self.name, &at.to_string());
+            let entry = entries.next_element_seed(Walk { name: self.name, take: self.take })?;
+            self.name.truncate(whole);
+            if entry.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let whole = self.name.len();
+        while let Some(key) = entries.next_key::<String>()? {
+            append(self.name, &key);
+            entries.next_value_seed(Walk { name: self.name, take: self.take })?;
+            self.name.truncate(whole);
+        }
+        Ok(())
+    }
+}
+
+fn append(name: &mut String, key: &str) {
+    if !name.is_empty() {
         name.push('.');
     }
     name.push_str(key);
-    walk(name, value, take);
-    name.truncate(whole);
 }
 
 #[cfg(test)]
@@ -59,18 +127,23 @@ mod tests {
     fn numbers_and_bools_have_the_names_that_lead_to_them() {
         let text = r#"{"queue":{"depth":3,"full":false},"disks":[{"used":7},true,[1.5]],"name":"a","none":null,"big":18446744073709551615}"#;
         let names = ["queue.depth", "queue.full", "disks.0.used", "disks.1", "disks.2.0", "big"];
-        let mut expected: Vec<_> =
+        let expected: Vec<_> =
             names.map(str::to_owned).into_iter().zip([3.0, 0.0, 7.0, 1.0, 1.5, u64::MAX as f64]).collect();
-        let mut found = found(text);
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        expected.sort_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!(found, expected);
+        assert_eq!(found(text), expected);
     }
 
     #[test]
     fn number_alone_is_a_value() {
         assert_eq!(found("42"), [("value".to_owned(), 42.0)]);
         assert_eq!(found("\"x\""), []);
+    }
+
+    #[test]
+    fn text_counts_whole_or_not_at_all() {
+        for wrong in ["[1,2,x]", "[1,2", "[1,2] 3", "[1,1e999]", "[1,\"\\x\"]"] {
+            assert!(numbers(wrong.as_bytes(), |name, _| panic!("{name} of {wrong}")).is_err());
+        }
+        assert!(numbers(b"[1,\"\xff\"]", |name, _| panic!("{name}")).is_err());
     }
 
     #[test]
