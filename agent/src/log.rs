@@ -6,10 +6,10 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plugin_api::Level;
 use tracing::level_filters::LevelFilter;
@@ -21,7 +21,8 @@ use tracing_subscriber::reload;
 use crate::harmless;
 use crate::snapshot::aggregate::brief;
 
-/// Lines that wait to be written: a start with a thousand faulty plugins fits.
+/// Lines that wait to be written: a start with a thousand faulty plugins fits. They are counted, and the queue has no bound of its own: it
+/// would set aside the room for all of them.
 const LINES_MAX: usize = 1024;
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_millis(200);
@@ -47,7 +48,6 @@ pub enum Format {
     Json,
 }
 
-/// Boxed where it waits: what a queue of [`LINES_MAX`] sets aside is 16 KiB, and not 32.
 enum Message {
     Line(Vec<u8>),
     /// Everything before this has been written.
@@ -64,8 +64,14 @@ pub struct Log {
 /// Where lines wait to be written.
 #[derive(Clone)]
 pub struct Lines {
-    queue: SyncSender<Box<Message>>,
-    lost: Arc<AtomicU64>,
+    queue: Sender<Message>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    waiting: AtomicUsize,
+    lost: AtomicU64,
 }
 
 /// Starts the log of this process. A second start changes nothing.
@@ -73,10 +79,10 @@ pub struct Lines {
 /// # Errors
 /// No thread is to be had.
 pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
-    let (queue, waiting) = sync_channel(LINES_MAX);
-    let lines = Lines { queue, lost: Arc::default() };
-    let lost = Arc::clone(&lines.lost);
-    thread::Builder::new().name("log".into()).spawn(move || write(&waiting, &lost, format, &mut io::stderr()))?;
+    let (queue, waiting) = channel();
+    let lines = Lines { queue, counts: Arc::default() };
+    let counts = Arc::clone(&lines.counts);
+    thread::Builder::new().name("log".into()).spawn(move || write(&waiting, &counts, format, &mut io::stderr()))?;
     let (filter, level) = reload::Layer::new(level);
     // Below the filter: what it turns off is formatted by nobody.
     let filtered = Registry::default().with(filter);
@@ -100,31 +106,27 @@ impl Log {
     /// Waits until what was logged is written, a moment at most.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
-        let until = Instant::now() + FLUSH;
-        let mut flush = Box::new(Message::Flush(done));
-        while let Err(TrySendError::Full(back)) = self.lines.queue.try_send(flush) {
-            if Instant::now() >= until {
-                return;
-            }
-            flush = back;
-            thread::sleep(Duration::from_millis(1));
-        }
+        // The thread that writes lives as long as the process.
+        let _ = self.lines.queue.send(Message::Flush(done));
         // Nobody drains standard error: the lines are lost, and the end is not delayed for them.
-        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let _ = written.recv_timeout(FLUSH);
     }
 }
 
-fn write(lines: &Receiver<Box<Message>>, lost: &AtomicU64, format: Format, output: &mut dyn Write) {
+fn write(lines: &Receiver<Message>, counts: &Counts, format: Format, output: &mut dyn Write) {
     for message in lines {
         // Where standard error cannot be written, there is nobody to tell.
-        let _ = match *message {
-            Message::Line(line) => output.write_all(harmless::text(&String::from_utf8_lossy(&line)).as_bytes()),
+        let _ = match message {
+            Message::Line(line) => {
+                counts.waiting.fetch_sub(1, Ordering::Relaxed);
+                output.write_all(harmless::text(&String::from_utf8_lossy(&line)).as_bytes())
+            }
             Message::Flush(done) => {
                 let _ = done.try_send(());
                 Ok(())
             }
         };
-        let lost = lost.swap(0, Ordering::Relaxed);
+        let lost = counts.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let said = format!("{lost} lines of the log found no room and were lost");
             let _ = match format {
@@ -162,10 +164,14 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let line = Box::new(Message::Line(std::mem::take(&mut self.bytes)));
-        if let Err(TrySendError::Full(_)) = self.lines.queue.try_send(line) {
-            self.lines.lost.fetch_add(1, Ordering::Relaxed);
+        let Counts { waiting, lost } = &*self.lines.counts;
+        if waiting.fetch_add(1, Ordering::Relaxed) >= LINES_MAX {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            lost.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        // Nobody writes any more where the process ends.
+        let _ = self.lines.queue.send(Message::Line(std::mem::take(&mut self.bytes)));
     }
 }
 
@@ -175,26 +181,28 @@ mod tests {
 
     #[test]
     fn logger_never_waits_for_whoever_reads_the_log() {
-        let (queue, unread) = sync_channel(LINES_MAX);
-        let lines = Lines { queue, lost: Arc::default() };
+        let (queue, unread) = channel();
+        let lines = Lines { queue, counts: Arc::default() };
         for _ in 0..LINES_MAX + 3 {
             lines.make_writer().write_all(b"line\n").unwrap();
         }
-        assert_eq!(lines.lost.load(Ordering::Relaxed), 3);
-        drop(unread);
+        assert_eq!(lines.counts.lost.load(Ordering::Relaxed), 3);
+        drop(lines);
+        assert_eq!(unread.iter().count(), LINES_MAX);
     }
 
     #[test]
     fn lines_of_a_full_queue_are_written_before_the_end() {
-        let (queue, waiting) = sync_channel(LINES_MAX);
-        let log = Log { lines: Lines { queue, lost: Arc::default() }, level: reload::Layer::new(LevelFilter::INFO).1 };
+        let (queue, waiting) = channel();
+        let log =
+            Log { lines: Lines { queue, counts: Arc::default() }, level: reload::Layer::new(LevelFilter::INFO).1 };
         for _ in 0..LINES_MAX + 3 {
             log.lines.make_writer().write_all(b"{}\n").unwrap();
         }
-        let lost = Arc::clone(&log.lines.lost);
+        let counts = Arc::clone(&log.lines.counts);
         let written = thread::spawn(move || {
             let mut written = Vec::new();
-            write(&waiting, &lost, Format::Json, &mut written);
+            write(&waiting, &counts, Format::Json, &mut written);
             String::from_utf8(written).unwrap()
         });
         log.flush();

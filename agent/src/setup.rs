@@ -178,6 +178,7 @@ impl Setup {
         let bundled = Bundled::of_this_agent();
         let mut found = find(&folders(&config.agent().plugin_dirs), &bundled, &authority);
         found.doubts.splice(0..0, doubts);
+        found.plugins = found.plugins.into_iter().map(|known| before.or(known)).collect();
         found.leave(&before.unfinished);
         found.keep(&before.faulty);
         if let Some(before) = &before.found {
@@ -192,7 +193,7 @@ impl Setup {
                     at_paths.push(Arc::clone(known));
                 }
                 Ok((doubts, known)) => {
-                    at_paths.push(Arc::new(known));
+                    at_paths.push(before.or(Arc::new(known)));
                     found.doubts.extend(doubts);
                 }
                 Err(fault) => match before.of(&path) {

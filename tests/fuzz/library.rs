@@ -26,11 +26,11 @@ pub(crate) fn run(input: &[u8]) {
     let read = Elf::read(&source, input.len() as u64);
     assert!(source.read.get() <= READ_BYTES_MAX, "{} bytes read of {}", source.read.get(), input.len());
     match read {
-        Ok(elf) => {
+        Ok((elf, manifest)) => {
             // Told on a terminal in any case.
             let told = format!("{} {:?} {:?}", elf.machine, elf.glibc.map(|glibc| glibc.to_string()), elf.runs_here());
             assert!(told.len() < 4096);
-            if let Some(manifest) = elf.manifest {
+            if let Some(manifest) = manifest {
                 assert!(manifest.len() <= input.len() && manifest.len() as u64 <= MANIFEST_BYTES_MAX);
                 crate::manifest::run(&manifest);
             }

@@ -197,8 +197,8 @@ impl Collector {
     fn load(set_up: &SetUp, library: OwnedFd, voice: &Arc<Voice>) -> Result<Collector, Fault> {
         let library = File::from(library);
         let size = library.metadata().map_err(|cause| Fault::Told(cause.to_string()))?.len();
-        let elf = Elf::read(&library, size).map_err(|cause| chain(&cause))?;
-        let text = elf.manifest.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        let (_, text) = Elf::read(&library, size).map_err(|cause| chain(&cause))?;
+        let text = text.as_deref().and_then(|text| std::str::from_utf8(text).ok());
         // The agent has read the very same bytes.
         let manifest =
             text.and_then(|text| Manifest::parse(text).ok()).ok_or("its manifest cannot be read".to_owned())?;

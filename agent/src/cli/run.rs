@@ -25,6 +25,9 @@ use crate::stop;
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// What listening to signals takes is 6: a selector and its copy, a waker, a pair of sockets and a copy of one.
 const DESCRIPTORS: usize = 8;
+/// What may happen at once on signals, watched folders and the control socket is taken up so many at a time, in 12 bytes each; tokio's own
+/// is 1024.
+const EVENTS: usize = 64;
 
 pub(super) fn run(invocation: &Invocation) -> u8 {
     let looked = SystemTime::now();
@@ -68,7 +71,8 @@ fn start(setup: Setup) -> Result<Begun, SetupError> {
     let room: Result<Vec<_>, _> =
         (0..DESCRIPTORS).map(|_| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)).collect();
     drop(room.map_err(|errno| failed(errno.into()))?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().max_io_events_per_tick(EVENTS).enable_all().build();
+    let runtime = runtime.map_err(failed)?;
     let inside = runtime.enter();
     let hear = |kind| signal(kind).map_err(failed);
     let hang_up = hear(SignalKind::hangup())?;

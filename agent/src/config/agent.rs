@@ -1,7 +1,6 @@
 //! The `[agent]` table, checked, as the rest of the agent uses it.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use plugin_api::host_side::options::{OptionSpec, OptionValue, Settings, declarations};
@@ -11,9 +10,10 @@ use super::layers::Environment;
 /// How often collectors are read where nobody says.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What `[agent]` may hold.
-pub static DECLARED: LazyLock<Vec<OptionSpec>> =
-    LazyLock::new(|| declarations(include_str!("declared/agent.toml")).expect("a test reads the declared keys"));
+/// What `[agent]` may hold. Read each time: a configuration is read seldom, and the agent runs long.
+pub fn declared() -> Vec<OptionSpec> {
+    declarations(include_str!("declared/agent.toml")).expect("a test reads the declared keys")
+}
 
 /// How the agent itself runs.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! `[collectors.NAME]`, and the plugins that run without one.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::host_side::fault::{Fault, Origin, closest};
@@ -15,10 +15,10 @@ use super::layers::read_secret;
 use super::plan::{Available, CollectorPlan, Isolation, Planner, PluginPlan, Unavailable};
 
 /// What `[collectors.NAME]` may hold beside `options`.
-pub static DECLARED: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+pub fn declared() -> Vec<OptionSpec> {
     let own = declarations(include_str!("declared/collector.toml")).expect("a test reads the declared keys");
     own.into_iter().chain(Budget::declared()).collect()
-});
+}
 
 /// The longest timeout that nobody asked for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(crate) fn default_timeout(interval: Duration) -> Duration {
 impl Planner<'_> {
     /// All collectors: those of tables, those whose tables were left out, then what was found and nobody uses.
     pub(super) fn collectors(&mut self, merged: &Table) -> Vec<CollectorPlan> {
-        let mut collectors = Vec::new();
+        let (declared, mut collectors) = (declared(), Vec::new());
         // The names that are taken, and the plugins that a table uses, whether it runs them or not.
         let (mut taken, mut used) = (Vec::new(), Vec::new());
         for (entry, table) in self.named(merged, "collectors") {
@@ -40,7 +40,7 @@ impl Planner<'_> {
                 self.fault(entry.key_origin, format!("`{name}` {what}"), names::COLLECTOR_NAME);
             }
             let settings = check_beside(
-                &DECLARED,
+                &declared,
                 table,
                 entry.key_origin,
                 &["options"],

@@ -233,7 +233,7 @@ impl Config {
             }
         }
         let (given, at) = agent_table(&self.merged);
-        self.settings = check(&agent::DECLARED, given, at, &layers::read_secret, &mut self.sources, faults);
+        self.settings = check(&agent::declared(), given, at, &layers::read_secret, &mut self.sources, faults);
         self.agent = AgentSettings::new(&self.settings, &self.environment);
     }
 

@@ -21,6 +21,6 @@ pub fn read(explicit: Option<&Path>, environment: &Environment) -> AgentSettings
         merge(&mut merged, layer.table);
     }
     let (given, at) = super::agent_table(&merged);
-    let settings = check(&agent::DECLARED, given, at, &layers::read_secret, &mut sources, &mut Vec::new());
+    let settings = check(&agent::declared(), given, at, &layers::read_secret, &mut sources, &mut Vec::new());
     AgentSettings::new(&settings, environment)
 }

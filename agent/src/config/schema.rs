@@ -9,7 +9,7 @@ use super::{agent, collectors, sinks};
 /// The schema of a config file, with these plugins at hand.
 #[must_use]
 pub fn schema<'a>(plugins: impl IntoIterator<Item = &'a Manifest>) -> Json {
-    let mut collector = options_schema(&collectors::DECLARED);
+    let mut collector = options_schema(&collectors::declared());
     collector["properties"]["options"] = json!({"type": "object", "description": "what the plugin takes"});
     let (mut options, mut by_name, mut by_plugin) = (Map::new(), Map::new(), Vec::new());
     for manifest in plugins {
@@ -32,8 +32,8 @@ pub fn schema<'a>(plugins: impl IntoIterator<Item = &'a Manifest>) -> Json {
         collector["allOf"] = Json::from(by_plugin);
     }
     // One `if` a kind, as an editor tells then what is wrong with that kind, and not that no kind fits.
-    let kinds: Vec<&str> = sinks::DECLARED.iter().map(|(kind, _)| *kind).collect();
-    let sink: Vec<Json> = sinks::DECLARED
+    let kinds: Vec<&str> = sinks::declared().iter().map(|(kind, _)| *kind).collect();
+    let sink: Vec<Json> = sinks::declared()
         .iter()
         .map(|(kind, specs)| {
             json!({"if": {"properties": {"type": {"const": kind}}, "required": ["type"]}, "then": options_schema(specs)})
@@ -45,7 +45,7 @@ pub fn schema<'a>(plugins: impl IntoIterator<Item = &'a Manifest>) -> Json {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "agent": options_schema(&agent::DECLARED),
+            "agent": options_schema(&agent::declared()),
             "collectors": {
                 "type": "object",
                 "properties": by_name,

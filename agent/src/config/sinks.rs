@@ -1,7 +1,6 @@
 //! `[sinks.NAME]`, and standard output where there is none.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::LazyLock;
 
 use plugin_api::host_side::fault::{Fault, Origin};
 use plugin_api::host_side::names;
@@ -12,10 +11,10 @@ use super::layers::read_secret;
 use super::plan::{Format, Planner, SinkKind, SinkPlan};
 
 /// The kinds of sinks, with what `[sinks.NAME]` may hold for each.
-pub static DECLARED: LazyLock<[(&str, Vec<OptionSpec>); 2]> = LazyLock::new(|| {
+pub fn declared() -> [(&'static str, Vec<OptionSpec>); 2] {
     let declared = |text| declarations(text).expect("a test reads the declared keys");
     [("stdout", declared(include_str!("declared/stdout.toml"))), ("file", declared(include_str!("declared/file.toml")))]
-});
+}
 
 /// The sink that runs where no table says another.
 const DEFAULT: &str = "stdout";
@@ -67,7 +66,8 @@ impl Planner<'_> {
 
     /// The sink of a table; none where it is not enabled or its kind not known.
     fn sink(&mut self, entry: &Entry, table: &Table) -> Option<SinkPlan> {
-        let kinds = DECLARED.iter().map(|(kind, _)| *kind);
+        let declared = declared();
+        let kinds = declared.iter().map(|(kind, _)| *kind);
         let Some(given) = table.value("type") else {
             let fault = Fault::new(entry.key_origin, format!("sink `{}` has no `type`", entry.key));
             self.faults.push(fault.allowed(kinds.collect::<Vec<_>>().join(", ")));
@@ -78,7 +78,7 @@ impl Planner<'_> {
             self.faults.push(Fault::new(given.origin, message).allowed(kinds.collect::<Vec<_>>().join(", ")));
             return None;
         };
-        let Some((kind, specs)) = DECLARED.iter().find(|(kind, _)| kind == word) else {
+        let Some((kind, specs)) = declared.iter().find(|(kind, _)| kind == word) else {
             let fault = Fault::new(given.origin, format!("unknown type `{word}` of sink `{}`", entry.key));
             self.faults.push(fault.among(word, kinds));
             return None;

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 /// What is read at a time: as much as stays in the first caches.
 const PIECE: usize = 64 << 10;
 
-/// The SHA-256 of a file. As text it is 64 hexadecimal digits, as sha256sum(1) has it.
+/// The SHA-256 of a file or a part of one. As text it is 64 hexadecimal digits, as sha256sum(1) has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256([u8; 32]);
 
@@ -30,6 +30,12 @@ impl Sha256 {
             at += wanted as u64;
         }
         Ok(Sha256(digest.finalize().into()))
+    }
+
+    /// Of these bytes.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Sha256 {
+        Sha256(sha2::Sha256::digest(bytes).into())
     }
 
     /// Its first 12 digits: enough to tell two builds apart, and short enough to be read.

@@ -29,7 +29,7 @@ pub const SYSTEM_FOLDER: &str = "/usr/lib/perfwatch/plugins";
 /// A plugin whose code has not run.
 #[derive(Debug)]
 pub struct Known {
-    /// What its `plugin.toml` says, whose bytes are in `elf`.
+    /// What its `plugin.toml` says, whose digest is in `elf`.
     pub manifest: Arc<Manifest>,
     /// Where it was found.
     pub path: PathBuf,
@@ -75,6 +75,16 @@ impl Bundled {
 }
 
 impl Known {
+    /// Whether this is what was read of the same file before, in the same state.
+    #[must_use]
+    pub fn is_unchanged(&self, before: &Known) -> bool {
+        let of = |known: &Known| (known.opened.identity, known.origin);
+        of(self) == of(before)
+            && self.path == before.path
+            && self.opened.real_path == before.opened.real_path
+            && self.elf == before.elf
+    }
+
     /// Opens a library and reads what it says of itself.
     ///
     /// # Errors
@@ -82,8 +92,8 @@ impl Known {
     pub fn read(path: &Path, bundled: &Bundled) -> Result<Known, Fault> {
         let fault = |problem| Fault { path: path.to_owned(), problem };
         let opened = open::open(path).map_err(|error| fault(error.into()))?;
-        let elf = Elf::read(&*opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
-        let text = elf.manifest.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
+        let (elf, text) = Elf::read(&*opened.file, opened.identity.size).map_err(|error| fault(error.into()))?;
+        let text = text.as_deref().ok_or_else(|| fault(Problem::NoManifest))?;
         let text = std::str::from_utf8(text).map_err(|_| fault(Problem::ManifestIsNoText))?;
         let manifest = Manifest::parse(text)
             .map_err(|faults| fault(Problem::Manifest(render_all(&faults, &Sources::of("plugin.toml", text)))))?;
@@ -176,7 +186,7 @@ impl Known {
             }
         };
         let size = file.metadata().map_err(|error| self.fault(OpenError::Open(error).into()))?.len();
-        let elf = Elf::read(&file, size).map_err(|error| self.fault(error.into()))?;
+        let (elf, _) = Elf::read(&file, size).map_err(|error| self.fault(error.into()))?;
         if elf != self.elf {
             return Err(self.fault(Problem::Changed));
         }
@@ -258,7 +268,7 @@ mod tests {
     fn plugin_is_known_by_the_name_in_its_manifest() {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::read(&library(folder.path(), manifest("ups")), &Bundled::default()).unwrap();
-        assert_eq!((known.name(), known.elf.manifest.as_deref()), ("ups", Some(manifest("ups").as_bytes())));
+        assert_eq!((known.name(), known.elf.manifest), ("ups", Some(Sha256::of_bytes(manifest("ups").as_bytes()))));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Before {
     pub(super) unfinished: Vec<(PathBuf, Option<Arc<Known>>)>,
     /// Those that go on where they are at fault now.
     pub(super) faulty: Vec<Arc<Known>>,
+    /// All: who is as it was stays the same one, so that two of each do not stay, one with what runs and one with the configuration.
+    pub(super) all: Vec<Arc<Known>>,
     /// Those that were found, where no others are to be.
     pub(super) found: Option<Vec<Arc<Known>>>,
 }
@@ -26,6 +28,12 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn is_unfinished(&self, path: &Path) -> bool {
         self.unfinished.iter().any(|(other, _)| other == path)
+    }
+
+    /// The one that was known before where it is unchanged, else this one.
+    pub(super) fn or(&self, known: Arc<Known>) -> Arc<Known> {
+        let before = self.all.iter().find(|before| known.is_unchanged(before));
+        before.map_or(known, Arc::clone)
     }
 
     pub(super) fn of(&self, path: &Path) -> Option<&Arc<Known>> {
@@ -66,7 +74,8 @@ impl Setup {
         };
         let known = |path: &PathBuf| (path.clone(), self.known(path).cloned());
         let unfinished = unfinished.iter().map(known).collect();
-        let faulty = if reread == Reread::All { Vec::new() } else { self.plugins().cloned().collect() };
+        let all: Vec<_> = self.plugins().cloned().collect();
+        let faulty = if reread == Reread::All { Vec::new() } else { all.clone() };
         // A library that appears is nobody's business where files of the config alone are watched.
         let is_fixed = match reread {
             Reread::All => false,
@@ -75,7 +84,7 @@ impl Setup {
             Reread::Nothing => true,
         };
         let found = is_fixed.then(|| self.found.plugins.clone());
-        Setup::of(config, self.from.clone(), &Before { unfinished, faulty, found })
+        Setup::of(config, self.from.clone(), &Before { unfinished, faulty, all, found })
     }
 
     /// The folders in which something may appear that is to be taken up, with the ending of its name.

@@ -19,7 +19,7 @@ fn declared_keys_are_read() {
     ] {
         assert_eq!(declarations(text).map_err(|faults| format!("{faults:?}")).map(|specs| specs.is_empty()), Ok(false));
     }
-    assert!(!agent::DECLARED.is_empty() && !collectors::DECLARED.is_empty() && sinks::DECLARED.len() == 2);
+    assert!(!agent::declared().is_empty() && !collectors::declared().is_empty() && sinks::declared().len() == 2);
 }
 
 /// The shipped config, with the examples in its comments taken out of them.
@@ -40,7 +40,7 @@ fn shipped_config_has_every_key_of_the_agent_with_its_default() {
     assert_eq!(table.entries.len(), 1, "collectors and sinks are comments");
     let place = Place::new("");
     let config = place.read().unwrap();
-    for spec in agent::DECLARED.iter() {
+    for spec in agent::declared().iter() {
         match &spec.presence {
             Presence::Default(value) => {
                 let setting = config.settings.list.iter().find(|setting| setting.name == spec.name).unwrap();
@@ -70,10 +70,10 @@ fn examples_in_the_comments_of_the_shipped_config_are_accepted_and_show_every_ke
         }
     };
     let (in_collectors, in_sinks) = (keys("collectors"), keys("sinks"));
-    for spec in collectors::DECLARED.iter().filter(|spec| spec.name != "path") {
+    for spec in collectors::declared().iter().filter(|spec| spec.name != "path") {
         assert!(in_collectors(&spec.name), "{} is not shown", spec.name);
     }
-    for spec in sinks::DECLARED.iter().flat_map(|(_, specs)| specs) {
+    for spec in sinks::declared().iter().flat_map(|(_, specs)| specs) {
         assert!(in_sinks(&spec.name), "{} is not shown", spec.name);
     }
 }

@@ -17,7 +17,6 @@ mod machine;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use plugin_api::abi::MANIFEST_SECTION;
 use plugin_api::host_side::manifest::MAX_MANIFEST_BYTES;
@@ -25,6 +24,8 @@ use plugin_api::host_side::manifest::MAX_MANIFEST_BYTES;
 pub use fault::ElfError;
 pub use glibc::Glibc;
 pub use machine::Machine;
+
+use super::digest::Sha256;
 
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = MAX_MANIFEST_BYTES as u64;
@@ -78,28 +79,31 @@ pub struct Elf {
     pub machine: Machine,
     /// Size of the file in bytes.
     pub size: u64,
-    /// The bytes of the section `.perfwatch`; none where it has no such section: another library.
-    pub manifest: Option<Arc<[u8]>>,
+    /// The digest of the section `.perfwatch`; none where it has no such section: another library. A plugin is known for as long as the
+    /// agent runs, and the text of its manifest, 6 KiB, is read once.
+    pub manifest: Option<Sha256>,
     /// The newest version of the GNU C library that it asks for.
     pub glibc: Option<Glibc>,
 }
 
 impl Elf {
-    /// Reads a library of `size` bytes.
+    /// Reads a library of `size` bytes. With it comes what its section `.perfwatch` holds.
     ///
     /// # Errors
     /// Not a 64-bit little-endian shared library, cut short, contradicting itself, or not readable.
-    pub fn read(source: &(impl ReadAt + ?Sized), size: u64) -> Result<Elf, ElfError> {
+    pub fn read(source: &(impl ReadAt + ?Sized), size: u64) -> Result<(Elf, Option<Vec<u8>>), ElfError> {
         let library = Library { source, size };
         let header = library.header()?;
         library.check_segments(&header)?;
         let sections = library.sections(&header)?;
-        Ok(Elf {
+        let manifest = library.manifest(&header, &sections)?;
+        let elf = Elf {
             machine: Machine(u16_at(&header, 18)),
             size,
-            manifest: library.manifest(&header, &sections)?,
+            manifest: manifest.as_deref().map(Sha256::of_bytes),
             glibc: library.glibc(&sections)?,
-        })
+        };
+        Ok((elf, manifest))
     }
 
     /// Whether this machine can run it.
@@ -205,7 +209,7 @@ impl<R: ReadAt + ?Sized> Library<'_, R> {
         Ok(table.iter().map(section).collect())
     }
 
-    fn manifest(&self, header: &[u8; HEADER_BYTES], sections: &[Section]) -> Result<Option<Arc<[u8]>>, ElfError> {
+    fn manifest(&self, header: &[u8; HEADER_BYTES], sections: &[Section]) -> Result<Option<Vec<u8>>, ElfError> {
         let index = usize::from(u16_at(header, 62));
         if sections.is_empty() || index == 0 {
             return Ok(None);
@@ -222,8 +226,7 @@ impl<R: ReadAt + ?Sized> Library<'_, R> {
         if section.kind == SECTION_WITHOUT_BYTES {
             return Err(ElfError::Malformed("its section .perfwatch has no bytes in the file"));
         }
-        self.bytes("the section .perfwatch", section.offset, section.bytes, MANIFEST_BYTES_MAX)
-            .map(|bytes| Some(bytes.into()))
+        self.bytes("the section .perfwatch", section.offset, section.bytes, MANIFEST_BYTES_MAX).map(Some)
     }
 
     fn glibc(&self, sections: &[Section]) -> Result<Option<Glibc>, ElfError> {
