@@ -4,6 +4,8 @@
 //! never waits for a pipe that nobody drains. What finds no room is counted, and said when there is room again.
 #![forbid(unsafe_code)]
 
+mod event;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,11 +15,8 @@ use std::time::Duration;
 
 use plugin_api::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::{self, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::Registry;
-use tracing_subscriber::reload;
 
+use self::event::{Events, Threshold};
 use crate::harmless;
 use crate::snapshot::aggregate::brief;
 
@@ -58,7 +57,7 @@ enum Message {
 #[derive(Clone)]
 pub struct Log {
     lines: Lines,
-    level: reload::Handle<LevelFilter, Registry>,
+    threshold: Threshold,
 }
 
 /// Where lines wait to be written.
@@ -83,24 +82,17 @@ pub fn start(level: LevelFilter, format: Format) -> io::Result<Log> {
     let lines = Lines { queue, counts: Arc::default() };
     let counts = Arc::clone(&lines.counts);
     thread::Builder::new().name("log".into()).spawn(move || write(&waiting, &counts, format, &mut io::stderr()))?;
-    let (filter, level) = reload::Layer::new(level);
-    // Below the filter: what it turns off is formatted by nobody.
-    let filtered = Registry::default().with(filter);
-    let layer = fmt::layer().with_writer(lines.clone()).with_target(false);
-    // Colours would take the feature `ansi`; asking for them without it panics in a debug build.
+    let threshold = Threshold::new(level);
+    let events = Events { format, lines: lines.clone(), threshold: threshold.clone() };
     // Only where a log was started before, by a program that embeds the agent.
-    let _ = match format {
-        Format::Text => tracing::subscriber::set_global_default(filtered.with(layer.with_ansi(false))),
-        Format::Json => tracing::subscriber::set_global_default(filtered.with(layer.json().flatten_event(true))),
-    };
-    Ok(Log { lines, level })
+    let _ = tracing::subscriber::set_global_default(events);
+    Ok(Log { lines, threshold })
 }
 
 impl Log {
     /// What is logged from now on. What is turned off costs one atomic load where it would be said, as before.
     pub fn set_level(&self, level: LevelFilter) {
-        // Only where another log was started before, which has a level of its own.
-        let _ = self.level.reload(level);
+        self.threshold.set(level);
     }
 
     /// Waits until what was logged is written, a moment at most.
@@ -137,41 +129,16 @@ fn write(lines: &Receiver<Message>, counts: &Counts, format: Format, output: &mu
     }
 }
 
-impl<'log> MakeWriter<'log> for Lines {
-    type Writer = Line<'log>;
-
-    fn make_writer(&'log self) -> Line<'log> {
-        Line { lines: self, bytes: Vec::new() }
-    }
-}
-
-/// One line, being formatted.
-pub struct Line<'log> {
-    lines: &'log Lines,
-    bytes: Vec<u8>,
-}
-
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        let Counts { waiting, lost } = &*self.lines.counts;
+impl Lines {
+    fn say(&self, line: Vec<u8>) {
+        let Counts { waiting, lost } = &*self.counts;
         if waiting.fetch_add(1, Ordering::Relaxed) >= LINES_MAX {
             waiting.fetch_sub(1, Ordering::Relaxed);
             lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         // Nobody writes any more where the process ends.
-        let _ = self.lines.queue.send(Message::Line(std::mem::take(&mut self.bytes)));
+        let _ = self.queue.send(Message::Line(line));
     }
 }
 
@@ -184,7 +151,7 @@ mod tests {
         let (queue, unread) = channel();
         let lines = Lines { queue, counts: Arc::default() };
         for _ in 0..LINES_MAX + 3 {
-            lines.make_writer().write_all(b"line\n").unwrap();
+            lines.say(b"line\n".to_vec());
         }
         assert_eq!(lines.counts.lost.load(Ordering::Relaxed), 3);
         drop(lines);
@@ -194,10 +161,9 @@ mod tests {
     #[test]
     fn lines_of_a_full_queue_are_written_before_the_end() {
         let (queue, waiting) = channel();
-        let log =
-            Log { lines: Lines { queue, counts: Arc::default() }, level: reload::Layer::new(LevelFilter::INFO).1 };
+        let log = Log { lines: Lines { queue, counts: Arc::default() }, threshold: Threshold::new(LevelFilter::INFO) };
         for _ in 0..LINES_MAX + 3 {
-            log.lines.make_writer().write_all(b"{}\n").unwrap();
+            log.lines.say(b"{}\n".to_vec());
         }
         let counts = Arc::clone(&log.lines.counts);
         let written = thread::spawn(move || {

@@ -134,7 +134,7 @@ pub fn of_text(text: &str, environment: &Environment, sources: &mut Sources) -> 
 }
 
 pub(super) fn shipped(sources: &mut Sources) -> Layer {
-    let source = sources.add(SHIPPED_NAME, SHIPPED);
+    let source = sources.add_own(SHIPPED_NAME, SHIPPED);
     let (table, faults) = tree::parse(source, SHIPPED);
     Layer { source, rank: Rank::Whole, table, faults, path: None }
 }
