@@ -4,6 +4,7 @@
 //! checked, in a fault of syntax, what stands behind a key that sounds like one.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The most characters of a line that are shown: enough for any line a person wrote.
@@ -33,7 +34,7 @@ pub struct Sources {
 #[derive(Clone, Debug)]
 struct Source {
     name: String,
-    text: String,
+    text: Cow<'static, str>,
     numbered: bool,
 }
 
@@ -56,12 +57,17 @@ impl Sources {
 
     /// Adds a file and gives its number.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
-        self.push(Source { name: name.into(), text: text.into(), numbered: true })
+        self.push(Source { name: name.into(), text: Cow::Owned(text.into()), numbered: true })
+    }
+
+    /// Adds a text of the program's own, which is not copied, and gives its number.
+    pub fn add_own(&mut self, name: impl Into<String>, text: &'static str) -> usize {
+        self.push(Source { name: name.into(), text: Cow::Borrowed(text), numbered: true })
     }
 
     /// Adds a value of the environment, which has no lines, and gives its number.
     pub fn add_variable(&mut self, name: &str, value: impl Into<String>) -> usize {
-        self.push(Source { name: format!("${name}"), text: value.into(), numbered: false })
+        self.push(Source { name: format!("${name}"), text: Cow::Owned(value.into()), numbered: false })
     }
 
     fn push(&mut self, source: Source) -> usize {
@@ -95,7 +101,7 @@ impl Sources {
     /// The text of the source.
     #[must_use]
     pub fn text(&self, source: usize) -> &str {
-        self.list.get(source).map_or("", |source| source.text.as_str())
+        self.list.get(source).map_or("", |source| &*source.text)
     }
 
     /// Takes over the sources of another, whose numbers are then greater by what this gives.
