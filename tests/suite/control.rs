@@ -27,7 +27,8 @@ const SOCKET: &str = "run/control.sock";
 fn running(site: &Site) -> Running {
     let mut agent = site.start(["run"]);
     agent.snapshot();
-    wait_until("it can be asked", || site.path(SOCKET).exists());
+    // The file is there a moment before somebody listens.
+    wait_until("it can be asked", || UnixStream::connect(site.path(SOCKET)).is_ok());
     agent
 }
 
@@ -61,7 +62,8 @@ fn status_says_how_agent_collectors_and_sinks_are() {
     let site = mocked("50ms", "value=1\nerror=\"no answer\"", sinks);
     let mut agent = site.start(["run"]);
     let failed = agent.snapshot_where(|snapshot| snapshot["mock"]["_status"] == "failed");
-    wait_until("it can be asked", || site.path(SOCKET).exists());
+    // The file is there a moment before somebody listens.
+    wait_until("it can be asked", || UnixStream::connect(site.path(SOCKET)).is_ok());
     let told = status(&site);
     let of = |key: &str| told["agent"][key].clone();
     assert_eq!((of("pid"), of("run")), (agent.pid().into(), failed["run"].clone()));
