@@ -103,7 +103,10 @@ fn derive_run(
     growths.clear();
     if let Some(base) = base {
         let cells = base.iter().zip(&now.cells()[first..]);
-        growths.extend(metrics.iter().zip(cells).map(|(metric, (base, now))| growth(&metric.kind, *base, *now)));
+        growths.extend(metrics.iter().zip(cells).map(|(metric, (base, now))| match metric.kind {
+            Kind::Counter { .. } => growth(&metric.kind, *base, *now),
+            _ => Growth::Absent,
+        }));
     }
     for (place, metric) in metrics.iter().enumerate() {
         let Source::Derived(derivation) = &metric.source else { continue };
@@ -139,7 +142,8 @@ fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
 fn rounded(value: f64) -> f64 {
     let scale = if value >= 1.0 { 1e4 } else { 1e8 };
     let scaled = value * scale;
-    if scaled < 9e15 { scaled.round() / scale } else { value }
+    // Not `round`, which is a call where the processor may be an old one. Below 2^52 there are halves, so that adding one is exact.
+    if scaled < 4e15 { (scaled + 0.5) as i64 as f64 / scale } else { value }
 }
 
 fn growth(kind: &Kind, base: Cell, now: Cell) -> Growth {

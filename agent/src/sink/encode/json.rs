@@ -94,17 +94,17 @@ impl Json {
         let plan = self.plan(section);
         let frame = &section.frame;
         for step in &plan.steps {
-            out.extend_from_slice(step.text.as_bytes());
+            step.text.append(out);
             match &step.value {
                 Value::Scalar(place, form) => value(frame, frame.cells()[*place], form, out),
                 Value::Table(place) => {
                     let Rows { keys, columns } = &plan.rows[*place];
                     nest(frame, frame.rows_of(*place), *keys, 0, out, &|row, out| {
-                        let first = row.first as usize + keys;
+                        let cells = &frame.cells()[row.first as usize + keys..];
                         out.push(b'{');
                         for column in columns {
-                            out.extend_from_slice(column.text.as_bytes());
-                            value(frame, frame.cells()[first + column.place], &column.form, out);
+                            column.text.append(out);
+                            value(frame, cells[column.place], &column.form, out);
                         }
                         out.push(b'}');
                     });

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use plugin_api::host_side::manifest::{Kind, Metric, ValueType};
 
+use super::text::Text;
 use crate::snapshot::Schema;
 
 /// How a cell is written.
@@ -33,7 +34,7 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Written first: commas, keys, braces.
-    pub text: String,
+    pub text: Text,
     /// Then this.
     pub value: Value,
 }
@@ -42,7 +43,7 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// The key, with what comes before it.
-    pub text: String,
+    pub text: Text,
     /// The place of the column.
     pub place: usize,
     /// How it is written.
@@ -98,7 +99,7 @@ impl Node {
             }
             text.push_str(&format!("\"{name}\":"));
             match child.value {
-                Some(value) => steps.push(Step { text: std::mem::take(text), value }),
+                Some(value) => steps.push(Step { text: std::mem::take(text).into(), value }),
                 None => {
                     text.push('{');
                     child.steps(text, steps, true);
@@ -130,7 +131,7 @@ impl Plan {
             let columns = written
                 .enumerate()
                 .map(|(nth, (place, column))| Column {
-                    text: format!("{}\"{}\":", if nth == 0 { "" } else { "," }, column.name),
+                    text: format!("{}\"{}\":", if nth == 0 { "" } else { "," }, column.name).into(),
                     place,
                     form: form(column),
                 })
