@@ -19,6 +19,7 @@ mod probe;
 pub mod sandbox;
 mod serve;
 mod spawn;
+mod stat;
 mod trial;
 pub mod wire;
 
