@@ -18,8 +18,7 @@
 //! its runner must be built first, for 158 s of CPU on two cores of CI, and its client requests want libclang; what is left to do here is
 //! to read one number a part. Nor a profile with symbols: it would compile every dependency once more.
 //!
-//! Four runs on a busy machine differed by less than 1.2 %, most counts by less than 0.1 (`collect.disk.big` by 2.1), and so did a clone in
-//! another folder. The toolchain and the C library do make a difference: a baseline of others than those here is told of, and fails
+//! Runs, on a busy machine as well, differ by less than 0.4 %, most counts by less than 0.1. The toolchain and the C library do make a difference: a baseline of others than those here is told of, and fails
 //! nothing. Functions that the C library chooses by processor are held to the plainest ones (`valgrind.rs`). `plugins` are counted as
 //! released, so a change of one shows in `collect` and `tick` alone; those of `parse` are for telling where.
 #![allow(clippy::unwrap_used, reason = "what fails here is the measurement")]
