@@ -1,7 +1,7 @@
 //! Types of option values, for an author's `Options` struct.
 //!
 //! Options cross the boundary as one JSON text, already checked and with defaults filled in, so that the struct needs no
-//! defaults and no validation of its own:
+//! defaults and no validation of its own. Its fields have names:
 //!
 //! | in `plugin.toml` | in the struct |
 //! |---|---|

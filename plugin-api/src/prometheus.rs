@@ -27,6 +27,7 @@ mod number;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::scan::{self, Line, Unexpected};
 use number::number;
@@ -169,10 +170,10 @@ impl<'a> Samples<'a> {
         if let more @ Some(_) = words.next() {
             return Err(line.expected("the end of the line", more));
         }
-        if self.types.contains_key(name) {
+        let Entry::Vacant(entry) = self.types.entry(name) else {
             return Err(line.expected("one type of a name, before its samples", Some(name.as_bytes())));
-        }
-        self.types.insert(name, *said);
+        };
+        entry.insert(*said);
         Ok(())
     }
 
@@ -225,7 +226,7 @@ impl<'a> Samples<'a> {
 
     /// What a name is that is a part of a metric with a type.
     fn part(&self, name: &str) -> Kind {
-        let Some(at) = name.rfind('_') else { return Kind::Untyped };
+        let Some(at) = name.bytes().rposition(|byte| byte == b'_') else { return Kind::Untyped };
         let (whole, part) = name.split_at(at);
         match (self.types.get(whole), part) {
             (Some(Type::Histogram), "_bucket" | "_sum" | "_count")

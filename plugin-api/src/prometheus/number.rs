@@ -34,11 +34,11 @@ pub fn number(word: &[u8]) -> Option<f64> {
     };
     let (whole, part) = split(digits, |byte| *byte == b'.');
     let part = part.unwrap_or_default();
-    let digits = || whole.iter().chain(part);
-    if digits().next().is_none() || !digits().all(u8::is_ascii_digit) {
+    if whole.len() + part.len() == 0 || [whole, part].iter().any(|digits| !digits.iter().all(u8::is_ascii_digit)) {
         return None;
     }
-    let number = nearest(digits().map(|byte| byte - b'0'), power - part.len() as i64);
+    let digits = digits.iter().filter(|byte| **byte != b'.').map(|byte| byte - b'0');
+    let number = nearest(digits, power - part.len() as i64);
     number.is_finite().then_some(sign * number)
 }
 
@@ -80,20 +80,19 @@ fn nearest(digits: impl Iterator<Item = u8> + Clone, mut power: i64) -> f64 {
         return f64::INFINITY;
     }
 
-    let mut number = Whole(Vec::new());
-    digits.clone().take(DIGITS_MAX).for_each(|digit| number.multiply(10, digit.into()));
-    let mut is_more = digits.skip(DIGITS_MAX).any(|digit| digit != 0);
     power += count.saturating_sub(DIGITS_MAX) as i64;
     // Bits behind the point: of what is divided 64 and more stay, as a digit has 10/3 bits.
     let behind = 3 + power.min(0).unsigned_abs() as usize / POWER;
-    number.0.splice(0..0, std::iter::repeat_n(0, behind));
+    let mut number = Whole(vec![0; behind]);
+    digits.clone().take(DIGITS_MAX).for_each(|digit| number.multiply(behind, 10, digit.into()));
+    let mut is_more = digits.skip(DIGITS_MAX).any(|digit| digit != 0);
     let mut left = power.unsigned_abs() as usize;
     while left > 0 {
         let ten = 10_u32.pow(left.min(POWER) as u32);
         if power < 0 {
             is_more |= number.divide(ten);
         } else {
-            number.multiply(ten, 0);
+            number.multiply(0, ten, 0);
         }
         left -= left.min(POWER);
     }
@@ -115,8 +114,9 @@ fn power_of_two(power: i64) -> f64 {
 struct Whole(Vec<u32>);
 
 impl Whole {
-    fn multiply(&mut self, factor: u32, mut add: u32) {
-        for piece in &mut self.0 {
+    /// Multiplies what is above the lowest `behind` pieces.
+    fn multiply(&mut self, behind: usize, factor: u32, mut add: u32) {
+        for piece in &mut self.0[behind..] {
             let product = u64::from(*piece) * u64::from(factor) + u64::from(add);
             (*piece, add) = (product as u32, (product >> 32) as u32);
         }
