@@ -22,8 +22,9 @@ pub fn numbers(text: &[u8], mut take: impl FnMut(&str, f64)) -> Result<(), serde
     read(text, &mut take)
 }
 
+/// As from a stream, as the contract reads the options: what is linked twice is larger.
 fn read(text: &[u8], take: &mut dyn FnMut(&str, f64)) -> Result<(), serde_json::Error> {
-    let mut text = serde_json::Deserializer::from_slice(text);
+    let mut text = serde_json::Deserializer::from_reader(text);
     Walk { name: &mut String::new(), take }.deserialize(&mut text)?;
     text.end()
 }

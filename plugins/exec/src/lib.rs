@@ -11,9 +11,7 @@ mod family;
 mod json;
 mod run;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use plugin_api::prometheus::{self, Kind, Sample};
@@ -21,6 +19,7 @@ use plugin_api::{
     Collector, ColumnId, Error, Host, Level, Recorder, ScalarId, Schema, TableId, options, perfwatch_plugin,
 };
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::run::Program;
 
@@ -29,28 +28,45 @@ const NO_LABELS: &str = "{}";
 
 #[derive(Deserialize)]
 struct Options {
-    program: PathBuf,
+    program: String,
     args: Vec<String>,
-    format: Format,
+    /// `auto`, `json` or `prometheus`, as `plugin.toml` has it: an enum is 2 KB of code.
+    format: String,
     timeout: options::Duration,
-    environment: BTreeMap<String, String>,
-    exit_codes: Vec<i32>,
+    environment: Environment,
+    exit_codes: Vec<u64>,
 }
 
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "snake_case")]
-enum Format {
-    Auto,
-    Json,
-    Prometheus,
+/// Names and values, in a list: a map of them is 3 KB of code.
+struct Environment(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Environment {
+    fn deserialize<D: Deserializer<'de>>(text: D) -> Result<Environment, D::Error> {
+        text.deserialize_map(Environment(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Environment {
+    type Value = Environment;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names and values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Environment, A::Error> {
+        while let Some(entry) = entries.next_entry()? {
+            self.0.push(entry);
+        }
+        Ok(self)
+    }
 }
 
 struct Exec {
     program: Program,
-    path: PathBuf,
-    format: Format,
+    path: String,
+    format: String,
     timeout: Duration,
-    exit_codes: Vec<i32>,
+    exit_codes: Vec<u64>,
     host: Host,
     /// What it said to standard error last, though it went well.
     said: Option<String>,
@@ -72,7 +88,7 @@ impl Collector for Exec {
         let mut counters = schema.table("counters")?;
         Ok(Exec {
             path: options.program.clone(),
-            program: Program::new(options.program, &options.args, options.environment)?,
+            program: Program::new(options.program, &options.args, options.environment.0)?,
             format: options.format,
             timeout: options.timeout.0,
             exit_codes: options.exit_codes,
@@ -96,9 +112,9 @@ impl Collector for Exec {
             (most, "raise the `timeout` of the collector, and its `interval` above that")
         };
         let ran = self.program.run(time, longer)?;
-        let path = self.path.display();
-        let code = ran.status.code().filter(|code| self.exit_codes.contains(code));
-        let Some(code) = code.and_then(|code| u64::try_from(code).ok()) else {
+        let path = &self.path;
+        let code = ran.status.code().and_then(|code| u64::try_from(code).ok());
+        let Some(code) = code.filter(|code| self.exit_codes.contains(code)) else {
             let said = ran.complaint.unwrap_or_else(|| "it said nothing on standard error".into());
             let how = ran
                 .status
@@ -124,10 +140,9 @@ impl Collector for Exec {
 impl Exec {
     /// What it printed into rows; of a text of Prometheus what comes before a fault, too.
     fn put(&self, output: &[u8], out: &mut Recorder) -> Result<(), String> {
-        let unreadable =
-            |cause: &dyn fmt::Display| format!("could not parse what {} printed: {cause}", self.path.display());
+        let unreadable = |cause: &dyn fmt::Display| format!("could not parse what {} printed: {cause}", self.path);
         let begins_json = || matches!(output.trim_ascii_start(), [b'{' | b'[', ..]);
-        if matches!(self.format, Format::Json) || matches!(self.format, Format::Auto) && begins_json() {
+        if self.format == "json" || self.format == "auto" && begins_json() {
             let put = |name: &str, number: f64| out.row(self.gauges, [name, NO_LABELS]).set(self.value, number);
             return json::numbers(output, put).map_err(|cause| unreadable(&cause));
         }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ const LINE_MAX: usize = 400;
 /// What is run.
 #[derive(Debug)]
 pub struct Program {
-    path: PathBuf,
+    path: String,
     command: Command,
     family: Family,
     /// One that was killed and was still there.
@@ -64,14 +64,13 @@ impl Program {
     /// # Errors
     /// The path is not absolute, or this kernel cannot keep a command together.
     pub fn new(
-        path: PathBuf,
+        path: String,
         args: &[String],
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Program, Error> {
-        if !path.is_absolute() {
-            let name = path.display();
+        if !path.starts_with('/') {
             return Err(Error::failed(format!(
-                "`program` is `{name}`, which is no absolute path: write the one that `command -v {name}` shows"
+                "`program` is `{path}`, which is no absolute path: write the one that `command -v {path}` shows"
             )));
         }
         let mut command = Command::new(&path);
@@ -88,7 +87,7 @@ impl Program {
     /// # Errors
     /// It could not be run, ran for too long, printed too much, or cannot be ended. Nothing is left of it then, but in the last case.
     pub fn run(&mut self, at_most: Duration, longer: &str) -> Result<Ran, Error> {
-        let path = self.path.display();
+        let path = &self.path;
         if let Some(mut left) = self.left.take()
             && let Err(cause) = self.family.end(&mut left)
         {
@@ -123,9 +122,9 @@ impl Program {
     }
 
     fn not_run(&self, cause: io::Error) -> Error {
-        let path = self.path.display();
+        let path = &self.path;
         let hint = match cause.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NOENT) if self.path.exists() => ": what its first line names behind `#!` is not there",
+            Some(Errno::NOENT) if Path::new(path).exists() => ": what its first line names behind `#!` is not there",
             Some(Errno::NOEXEC) => ": a script begins with `#!` and its interpreter, as `#!/bin/sh`",
             _ => "",
         };
@@ -151,15 +150,15 @@ fn follow(child: &mut Child, until: Instant, output: &mut Vec<u8>, complaint: &m
             return Err(Stopped::Late);
         }
         let wait = Timespec::try_from(left).map_err(|_| Errno::RANGE)?;
-        let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
-        watched.extend(is_open.then(|| PollFd::new(&out, PollFlags::IN)));
-        watched.extend(is_heard.then(|| PollFd::new(&err, PollFlags::IN)));
+        // In the place of a pipe that has ended the process is watched twice.
+        let of = |(fd, is_open)| if is_open { fd } else { process.as_fd() };
+        let watched = [(process.as_fd(), true), (out.as_fd(), is_open), (err.as_fd(), is_heard)].map(of);
+        let mut watched = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut watched, Some(&wait)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let ended = !watched[0].revents().is_empty();
-        drop(watched);
         // What it printed before it ended is in the pipes; one that a survivor holds open is not waited for.
         is_open = is_open && drain(out.as_fd(), output, OUTPUT_MAX + 1)?;
         is_heard = is_heard && drain(err.as_fd(), complaint, COMPLAINT_MAX)?;
@@ -192,19 +191,22 @@ fn drain(pipe: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> Result<bool, 
     }
 }
 
-/// A time in words: nobody sets a timeout finer than a millisecond.
+/// A time as a config has it: nobody sets a timeout finer than a millisecond. `Duration`'s own words are 2 KB of code.
 fn told(time: Duration) -> String {
-    format!("{:?}", Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX)))
+    let millis = time.as_millis() as u64;
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
 
 /// The line that says most: the first, but of a traceback of Python's the last.
 fn telling(complaint: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(complaint);
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = complaint.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let first = lines.next()?;
-    let line = if first.starts_with("Traceback ") { lines.next_back().unwrap_or(first) } else { first };
-    let end = line.char_indices().nth(LINE_MAX).map_or(line.len(), |(end, _)| end);
-    Some(line[..end].to_owned())
+    let line = if first.starts_with(b"Traceback ") { lines.next_back().unwrap_or(first) } else { first };
+    let mut line = String::from_utf8_lossy(line).into_owned();
+    if let Some((end, _)) = line.char_indices().nth(LINE_MAX) {
+        line.truncate(end);
+    }
+    Some(line)
 }
 
 #[cfg(test)]
