@@ -232,7 +232,7 @@ pub fn own<T>(shared: &mut Arc<T>) -> &mut T {
 }
 
 fn grow(section: &mut Section, base: Option<&Section>, memory: &mut derive::Memory) {
-    if !section.schema.derives {
+    if !section.schema.derives() {
         return;
     }
     let window = base.map(|base| section.at_mono.since(base.at_mono));

@@ -13,6 +13,8 @@ use plugin_api::{Cell, IntoCell};
 
 use super::Schema;
 
+const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
 /// What a counter did between two readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Growth {
@@ -24,24 +26,102 @@ enum Growth {
     Unknown,
 }
 
+/// What is derived in one run of cells, which are the scalars or a row: made once for a schema. Each counter is compared once a run, and each
+/// sum is made once: that of all the time of a processor is under every share of it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The counters that grow into something: their places in the run.
+    counters: Vec<(usize, Kind)>,
+    /// Sums of these.
+    sums: Vec<Vec<usize>>,
+    /// What is made of the sums.
+    values: Vec<Ratio>,
+}
+
+/// A derived value.
+#[derive(Debug)]
+struct Ratio {
+    /// Its place in the run.
+    place: usize,
+    scale: f64,
+    /// Which sum over which; none for the seconds.
+    of: usize,
+    over: Option<usize>,
+}
+
+impl Plan {
+    /// The plan of these metrics.
+    pub fn of(metrics: &[Metric]) -> Plan {
+        let mut plan = Plan { counters: Vec::new(), sums: Vec::new(), values: Vec::new() };
+        for (place, metric) in metrics.iter().enumerate() {
+            if let Source::Derived(Derivation { of, over, scale }) = &metric.source {
+                let of = plan.sum(of, metrics);
+                let over = over.as_ref().map(|over| plan.sum(over, metrics));
+                plan.values.push(Ratio { place, scale: *scale, of, over });
+            }
+        }
+        plan
+    }
+
+    /// Whether nothing is derived.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn sum(&mut self, places: &[usize], metrics: &[Metric]) -> usize {
+        let sum = places.iter().map(|&place| {
+            position_or_push(&mut self.counters, |(known, _)| *known == place, || (place, metrics[place].kind.clone()))
+        });
+        let sum: Vec<_> = sum.collect();
+        position_or_push(&mut self.sums, |known| *known == sum, || sum.clone())
+    }
+
+    /// Fills the derived cells of the run that begins at `first`; `base` begins with the run of the reading before.
+    fn run(&self, now: &mut Frame, first: usize, base: Option<&[Cell]>, seconds: f64, memory: &mut Memory) {
+        let Memory { growths, sums, .. } = memory;
+        if let Some(base) = base {
+            let now = &now.cells()[first..];
+            growths.clear();
+            growths.extend(self.counters.iter().map(|(place, kind)| growth(kind, base[*place], now[*place])));
+            sums.clear();
+            sums.extend(self.sums.iter().map(|counters| sum(counters, growths)));
+        }
+        for Ratio { place, scale, of, over } in &self.values {
+            let value = base.and_then(|_| {
+                let over = over.map_or(Some(seconds), |over| sums[over])?;
+                let value = scale * sums[*of]? / over;
+                (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
+            });
+            now.put(first + place, value.map_or(Cell::NULL, IntoCell::into_cell));
+        }
+    }
+}
+
+fn position_or_push<T>(list: &mut Vec<T>, is_it: impl FnMut(&T) -> bool, new: impl FnOnce() -> T) -> usize {
+    list.iter().position(is_it).unwrap_or_else(|| {
+        list.push(new());
+        list.len() - 1
+    })
+}
+
 /// Fills the derived cells of `now` from what grew since `base`, `seconds` before.
 pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f64, memory: &mut Memory) {
-    let Memory { index, growths } = memory;
-    derive_run(&schema.manifest.metrics, now, 0, base.map(Frame::cells), seconds, growths);
+    schema.derived.run(now, 0, base.map(Frame::cells), seconds, memory);
     for (table, declared) in schema.manifest.tables.iter().enumerate() {
-        if !declared.columns.iter().any(|column| matches!(column.source, Source::Derived(_))) {
+        let plan = &schema.tables[table].derived;
+        if plan.is_empty() {
             continue;
         }
         let keys = declared.keys.len();
         let before = base.map(|base| (base, base.rows_of(table)));
-        index.begin();
-        for place in 0..now.rows_of(table).len() {
-            let row = now.rows_of(table)[place];
+        memory.index.begin();
+        for place in now.range_of(table) {
+            let row = now.rows()[place];
             let before = before.and_then(|(base, rows)| {
-                let found = index.find(now, row, keys, base, rows)?;
+                let found = memory.index.find(now, row, keys, base, rows)?;
                 Some(&base.cells()[found.first as usize + keys..])
             });
-            derive_run(&declared.columns, now, row.first as usize + keys, before, seconds, growths);
+            plan.run(now, row.first as usize + keys, before, seconds, memory);
         }
     }
 }
@@ -50,7 +130,10 @@ pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f
 #[derive(Debug, Default)]
 pub struct Memory {
     index: RowIndex,
+    /// Of the counters of a plan.
     growths: Vec<Growth>,
+    /// Its sums.
+    sums: Vec<Option<f64>>,
 }
 
 /// Finds the rows of the reading before. Rows come in the same order tick after tick, so the one sought is nearly always
@@ -90,52 +173,22 @@ impl RowIndex {
     }
 }
 
-/// Derives the metrics of one run of cells that begins at `first`; `base` begins with the run of the reading before. What each counter
-/// grew by is looked at once: the shares of a processor's time each need that of eight.
-fn derive_run(
-    metrics: &[Metric],
-    now: &mut Frame,
-    first: usize,
-    base: Option<&[Cell]>,
-    seconds: f64,
-    growths: &mut Vec<Growth>,
-) {
-    growths.clear();
-    if let Some(base) = base {
-        let cells = base.iter().zip(&now.cells()[first..]);
-        growths.extend(metrics.iter().zip(cells).map(|(metric, (base, now))| match metric.kind {
-            Kind::Counter { .. } => growth(&metric.kind, *base, *now),
-            _ => Growth::Absent,
-        }));
-    }
-    for (place, metric) in metrics.iter().enumerate() {
-        let Source::Derived(derivation) = &metric.source else { continue };
-        let value = if growths.is_empty() { None } else { value(derivation, seconds, growths) };
-        now.put(first + place, value.map_or(Cell::NULL, IntoCell::into_cell));
-    }
-}
-
-fn value(derivation: &Derivation, seconds: f64, growths: &[Growth]) -> Option<f64> {
-    let of = sum(&derivation.of, growths)?;
-    let over = match &derivation.over {
-        Some(over) => sum(over, growths)?,
-        None => seconds,
-    };
-    let value = derivation.scale * of / over;
-    (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
-}
-
-/// Exact up to the one conversion: where the sum fits 64 bits, as it nearly always does, that is one of 64 and not of 128, which is a call.
+/// Exact up to the one conversion, where it fits 64 bits.
 fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
-    let (mut total, mut any) = (0u128, false);
+    let (mut total, mut carried, mut any) = (0u64, 0.0, false);
     for &counter in counters {
         match growths[counter] {
             Growth::Absent => {}
-            Growth::By(by) => (total, any) = (total + u128::from(by), true),
+            Growth::By(by) => {
+                let (sum, overflows) = total.overflowing_add(by);
+                total = sum;
+                carried += if overflows { TWO_TO_64 } else { 0.0 };
+                any = true;
+            }
             Growth::Unknown => return None,
         }
     }
-    any.then(|| u64::try_from(total).map_or_else(|_| total as f64, |total| total as f64))
+    any.then(|| total as f64 + carried)
 }
 
 /// To four decimals, and to eight below one: what is beyond is noise of the clock, and twelve bytes a value in the data.

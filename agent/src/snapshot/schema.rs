@@ -5,6 +5,8 @@ use std::sync::Arc;
 use plugin_api::host_side::manifest::{Budget, Condition, Contract, Manifest, Metric, PluginInfo, Table};
 use plugin_api::host_side::shape::Shape;
 
+use super::derive::Plan;
+
 /// The schema of one collector. Made once; every section of the collector shares it.
 #[derive(Debug)]
 pub struct Schema {
@@ -16,8 +18,8 @@ pub struct Schema {
     pub metrics: Vec<bool>,
     /// The tables.
     pub tables: Vec<TableSchema>,
-    /// Whether anything is derived.
-    pub derives: bool,
+    /// What is derived among the metrics.
+    pub derived: Plan,
 }
 
 /// What the options leave of a table.
@@ -27,6 +29,8 @@ pub struct TableSchema {
     pub exists: bool,
     /// Whether the column of this place exists.
     pub columns: Vec<bool>,
+    /// What is derived in each row.
+    pub derived: Plan,
 }
 
 impl Schema {
@@ -38,11 +42,18 @@ impl Schema {
         let tables = manifest
             .tables
             .iter()
-            .map(|table: &Table| TableSchema { exists: holds(&table.when), columns: exist(&table.columns) })
+            .map(|table: &Table| TableSchema {
+                exists: holds(&table.when),
+                columns: exist(&table.columns),
+                derived: Plan::of(&table.columns),
+            })
             .collect();
-        let derives =
-            manifest.metrics.iter().chain(manifest.tables.iter().flat_map(|table| &table.columns)).any(is_derived);
-        Schema { shape: Shape::of(&manifest), metrics, tables, derives, manifest }
+        Schema { shape: Shape::of(&manifest), metrics, tables, derived: Plan::of(&manifest.metrics), manifest }
+    }
+
+    /// Whether anything is derived.
+    pub fn derives(&self) -> bool {
+        !self.derived.is_empty() || self.tables.iter().any(|table| !table.derived.is_empty())
     }
 
     /// Of a collector whose plugin could not be had: it has no metrics.
@@ -60,8 +71,4 @@ impl Schema {
         let (options, metrics, tables) = (Vec::new(), Vec::new(), Vec::new());
         Schema::new(Arc::new(Manifest { contract: Contract::OURS, plugin, options, metrics, tables }), |_| false)
     }
-}
-
-fn is_derived(metric: &Metric) -> bool {
-    matches!(metric.source, plugin_api::host_side::manifest::Source::Derived(_))
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::ops::Range;
 
 use crate::ErrorKind;
 use crate::abi::{Note, RowHead, Text};
@@ -241,10 +242,14 @@ impl Frame {
 
     /// The rows of one table, after the check.
     pub fn rows_of(&self, table: usize) -> &[RowHead] {
+        &self.rows()[self.range_of(table)]
+    }
+
+    /// Where these stand among all rows.
+    pub fn range_of(&self, table: usize) -> Range<usize> {
         let rows = self.rows();
         let from = rows.partition_point(|row| (row.table as usize) < table);
-        let to = from + rows[from..].partition_point(|row| row.table as usize == table);
-        &rows[from..to]
+        from..from + rows[from..].partition_point(|row| row.table as usize == table)
     }
 
     /// The parts that failed.
