@@ -13,6 +13,7 @@ use plugin_api::{Cell, IntoCell};
 
 use super::Schema;
 
+const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
 /// What a counter did between two readings.
@@ -26,39 +27,41 @@ enum Growth {
     Unknown,
 }
 
-/// What is derived in one run of cells, which are the scalars or a row: made once for a schema. Each counter is compared once a run, and each
-/// sum is made once: that of all the time of a processor is under every share of it.
+/// What is derived in one run of cells, which are the scalars or a row: made once for a schema.
 #[derive(Debug)]
 pub struct Plan {
-    /// The counters that grow into something: their places in the run.
-    counters: Vec<(usize, Kind)>,
-    /// Sums of these.
-    sums: Vec<Vec<usize>>,
-    /// What is made of the sums.
+    /// What is divided by. Each is summed once a run: the whole time of a processor is under every share of it.
+    overs: Vec<Sum>,
     values: Vec<Ratio>,
 }
 
-/// A derived value.
+/// Counters whose growth is summed: by their places in the run.
+type Sum = Vec<(usize, Kind)>;
+
+/// A derived value, and its place in the run.
 #[derive(Debug)]
 struct Ratio {
-    /// Its place in the run.
     place: usize,
     scale: f64,
-    /// Which sum over which; none for the seconds.
-    of: usize,
+    of: Sum,
+    /// Which of the plan's; none for the seconds.
     over: Option<usize>,
 }
 
 impl Plan {
     /// The plan of these metrics.
     pub fn of(metrics: &[Metric]) -> Plan {
-        let mut plan = Plan { counters: Vec::new(), sums: Vec::new(), values: Vec::new() };
+        let sum = |places: &[usize]| -> Sum { places.iter().map(|&place| (place, metrics[place].kind)).collect() };
+        let mut plan = Plan { overs: Vec::new(), values: Vec::new() };
         for (place, metric) in metrics.iter().enumerate() {
-            if let Source::Derived(Derivation { of, over, scale }) = &metric.source {
-                let of = plan.sum(of, metrics);
-                let over = over.as_ref().map(|over| plan.sum(over, metrics));
-                plan.values.push(Ratio { place, scale: *scale, of, over });
-            }
+            let Source::Derived(Derivation { of, over, scale }) = &metric.source else { continue };
+            let over = over.as_deref().map(sum).map(|over| {
+                plan.overs.iter().position(|known| *known == over).unwrap_or_else(|| {
+                    plan.overs.push(over);
+                    plan.overs.len() - 1
+                })
+            });
+            plan.values.push(Ratio { place, scale: *scale, of: sum(of), over });
         }
         plan
     }
@@ -68,45 +71,28 @@ impl Plan {
         self.values.is_empty()
     }
 
-    fn sum(&mut self, places: &[usize], metrics: &[Metric]) -> usize {
-        let sum = places.iter().map(|&place| {
-            position_or_push(&mut self.counters, |(known, _)| *known == place, || (place, metrics[place].kind.clone()))
-        });
-        let sum: Vec<_> = sum.collect();
-        position_or_push(&mut self.sums, |known| *known == sum, || sum.clone())
-    }
-
-    /// Fills the derived cells of the run that begins at `first`; `base` begins with the run of the reading before.
-    fn run(&self, now: &mut Frame, first: usize, base: Option<&[Cell]>, seconds: f64, memory: &mut Memory) {
-        let Memory { growths, sums, .. } = memory;
-        if let Some(base) = base {
-            let now = &now.cells()[first..];
-            growths.clear();
-            growths.extend(self.counters.iter().map(|(place, kind)| growth(kind, base[*place], now[*place])));
-            sums.clear();
-            sums.extend(self.sums.iter().map(|counters| sum(counters, growths)));
-        }
+    /// Fills the derived cells of a run. `base` begins with that of the reading before; none where there was none.
+    fn run(&self, now: &mut [Cell], base: Option<&[Cell]>, seconds: f64, overs: &mut Vec<Option<f64>>) {
+        let Some(base) = base else {
+            return self.values.iter().for_each(|value| now[value.place] = Cell::NULL);
+        };
+        overs.clear();
+        overs.extend(self.overs.iter().map(|over| sum(over, base, now)));
         for Ratio { place, scale, of, over } in &self.values {
-            let value = base.and_then(|_| {
-                let over = over.map_or(Some(seconds), |over| sums[over])?;
-                let value = scale * sums[*of]? / over;
+            let over = over.map_or(Some(seconds), |over| overs[over]);
+            let value = over.and_then(|over| {
+                let value = scale * sum(of, base, now)? / over;
                 (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
             });
-            now.put(first + place, value.map_or(Cell::NULL, IntoCell::into_cell));
+            now[*place] = value.map_or(Cell::NULL, IntoCell::into_cell);
         }
     }
-}
-
-fn position_or_push<T>(list: &mut Vec<T>, is_it: impl FnMut(&T) -> bool, new: impl FnOnce() -> T) -> usize {
-    list.iter().position(is_it).unwrap_or_else(|| {
-        list.push(new());
-        list.len() - 1
-    })
 }
 
 /// Fills the derived cells of `now` from what grew since `base`, `seconds` before.
 pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f64, memory: &mut Memory) {
-    schema.derived.run(now, 0, base.map(Frame::cells), seconds, memory);
+    let Memory { index, overs } = memory;
+    schema.derived.run(now.cells_mut(), base.map(Frame::cells), seconds, overs);
     for (table, declared) in schema.manifest.tables.iter().enumerate() {
         let plan = &schema.tables[table].derived;
         if plan.is_empty() {
@@ -114,14 +100,14 @@ pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f
         }
         let keys = declared.keys.len();
         let before = base.map(|base| (base, base.rows_of(table)));
-        memory.index.begin();
+        index.begin();
         for place in now.range_of(table) {
             let row = now.rows()[place];
             let before = before.and_then(|(base, rows)| {
-                let found = memory.index.find(now, row, keys, base, rows)?;
+                let found = index.find(now, row, keys, base, rows)?;
                 Some(&base.cells()[found.first as usize + keys..])
             });
-            plan.run(now, row.first as usize + keys, before, seconds, memory);
+            plan.run(&mut now.cells_mut()[row.first as usize + keys..], before, seconds, overs);
         }
     }
 }
@@ -130,10 +116,8 @@ pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f
 #[derive(Debug, Default)]
 pub struct Memory {
     index: RowIndex,
-    /// Of the counters of a plan.
-    growths: Vec<Growth>,
-    /// Its sums.
-    sums: Vec<Option<f64>>,
+    /// Of a plan.
+    overs: Vec<Option<f64>>,
 }
 
 /// Finds the rows of the reading before. Rows come in the same order tick after tick, so the one sought is nearly always
@@ -174,10 +158,10 @@ impl RowIndex {
 }
 
 /// Exact up to the one conversion, where it fits 64 bits.
-fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
+fn sum(counters: &[(usize, Kind)], base: &[Cell], now: &[Cell]) -> Option<f64> {
     let (mut total, mut carried, mut any) = (0u64, 0.0, false);
-    for &counter in counters {
-        match growths[counter] {
+    for (place, kind) in counters {
+        match growth(kind, base[*place], now[*place]) {
             Growth::Absent => {}
             Growth::By(by) => {
                 let (sum, overflows) = total.overflowing_add(by);
@@ -188,27 +172,29 @@ fn sum(counters: &[usize], growths: &[Growth]) -> Option<f64> {
             Growth::Unknown => return None,
         }
     }
-    any.then(|| total as f64 + carried)
+    any.then_some(total as f64 + carried)
 }
 
 /// To four decimals, and to eight below one: what is beyond is noise of the clock, and twelve bytes a value in the data.
 fn rounded(value: f64) -> f64 {
     let scale = if value >= 1.0 { 1e4 } else { 1e8 };
     let scaled = value * scale;
-    // Not `round`, which is a call where the processor may be an old one. Below 2^52 there are halves, so that adding one is exact.
-    if scaled < 4e15 { (scaled + 0.5) as i64 as f64 / scale } else { value }
+    // Not `round`, which is a call where the processor may be an old one: from 2^52 on there are no halves, and the processor rounds.
+    if scaled < TWO_TO_52 { (scaled + TWO_TO_52 - TWO_TO_52) / scale } else { value }
 }
 
+#[inline]
 fn growth(kind: &Kind, base: Cell, now: Cell) -> Growth {
-    const HALF: u64 = 1 << 31;
-    let (base, now) = match (base.as_u64(), now.as_u64()) {
-        (Some(base), Some(now)) => (base, now),
-        (None, None) => return Growth::Absent,
-        _ => return Growth::Unknown,
-    };
-    if now >= base {
-        return Growth::By(now - base);
+    match (base.as_u64(), now.as_u64()) {
+        (Some(base), Some(now)) if now >= base => Growth::By(now - base),
+        (Some(base), Some(now)) => grown_though_less(kind, base, now),
+        (None, None) => Growth::Absent,
+        _ => Growth::Unknown,
     }
+}
+
+fn grown_though_less(kind: &Kind, base: u64, now: u64) -> Growth {
+    const HALF: u64 = 1 << 31;
     match kind {
         Kind::Counter { may_decrease: true, .. } => Growth::By(0),
         Kind::Counter { width: Width::W32, .. } if (HALF..1 << 32).contains(&base) => {

@@ -228,10 +228,10 @@ impl Frame {
         self.cells.used()
     }
 
-    /// Puts a derived value in its place.
+    /// The same, for what is derived to be put in its place.
     #[inline]
-    pub fn put(&mut self, place: usize, cell: Cell) {
-        self.cells.used_mut()[place] = cell;
+    pub fn cells_mut(&mut self) -> &mut [Cell] {
+        self.cells.used_mut()
     }
 
     /// The rows; after the check in the order of their tables.
@@ -343,7 +343,7 @@ mod tests {
         let mut frame = Frame::new(Limits { rows: 1, cells: 1, text: 1, notes: 1 });
         frame.begin(3);
         assert_eq!(frame.cells(), [Cell::NULL; 3]);
-        frame.put(1, Cell::text(0, 0));
+        frame.cells_mut()[1] = Cell::text(0, 0);
         frame.begin(3);
         assert_eq!(frame.cells(), [Cell::NULL; 3]);
     }

@@ -1,16 +1,18 @@
 //! The JSON of a snapshot, straight from schema and cells into a reused buffer: no value tree, and valid JSONB.
 //! Finite numbers or null, no duplicate keys, valid UTF-8, no U+0000.
 
-use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plugin_api::abi::{Note, RowHead};
 use plugin_api::host_side::frame::Frame;
 use plugin_api::{Cell, Tag};
 
+use self::line::{Line, Precision};
 use super::plan::{Form, Plan, Rows, Value};
 use crate::snapshot::{Event, Schema, Section, Snapshot, Wall};
+
+mod digits;
+mod line;
 
 /// Encodes snapshots, and remembers the keys of each collector.
 #[derive(Default)]
@@ -23,63 +25,66 @@ pub struct Json {
 impl Json {
     /// Appends a snapshot as one line. `gap` snapshots were lost before it.
     pub fn line(&mut self, snapshot: &Snapshot, gap: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        time(snapshot.timestamp, Precision::Milliseconds, out);
-        out.extend_from_slice(b"\",\"host\":");
+        let out = &mut Line::behind(out);
+        out.literal(b"{\"timestamp\":");
+        out.time(snapshot.timestamp, Precision::Milliseconds);
+        out.literal(b",\"host\":");
         match &snapshot.identity.host {
-            Some(host) => string(host.as_bytes(), out),
-            None => out.extend_from_slice(b"null"),
+            Some(host) => out.string(host.as_bytes()),
+            None => out.literal(b"null"),
         }
-        out.extend_from_slice(b",\"run\":");
-        string(snapshot.identity.run.as_bytes(), out);
-        out.extend_from_slice(b",\"sequence\":");
-        number(snapshot.sequence, out);
-        out.extend_from_slice(b",\"labels\":{");
+        out.literal(b",\"run\":");
+        out.string(snapshot.identity.run.as_bytes());
+        out.literal(b",\"sequence\":");
+        out.whole(snapshot.sequence);
+        out.literal(b",\"labels\":{");
         for (place, (name, value)) in snapshot.identity.labels.iter().enumerate() {
-            comma(place, out);
-            string(name.as_bytes(), out);
-            out.push(b':');
-            string(value.as_bytes(), out);
+            out.comma(place);
+            out.string(name.as_bytes());
+            out.byte(b':');
+            out.string(value.as_bytes());
         }
-        out.push(b'}');
+        out.byte(b'}');
         if gap > 0 || !snapshot.events.is_empty() {
             events(&snapshot.events, gap, out);
         }
         for section in &snapshot.sections {
-            out.push(b',');
-            string(section.name.as_bytes(), out);
-            out.push(b':');
-            self.section(section, out);
+            out.byte(b',');
+            out.string(section.name.as_bytes());
+            out.byte(b':');
+            self.object(section, out);
         }
-        out.extend_from_slice(b"}\n");
+        out.literal(b"}\n");
     }
 
     /// Appends a section as an object.
     pub fn section(&mut self, section: &Section, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"_status\":\"");
-        out.extend_from_slice(section.status.word().as_bytes());
-        out.push(b'"');
+        self.object(section, &mut Line::behind(out));
+    }
+
+    fn object(&mut self, section: &Section, out: &mut Line) {
+        out.literal(b"{\"_status\":\"");
+        out.bytes(section.status.word().as_bytes());
+        out.byte(b'"');
         if let Some(at) = section.at {
-            out.extend_from_slice(b",\"_timestamp\":\"");
-            time(at, Precision::Microseconds, out);
-            out.push(b'"');
+            out.literal(b",\"_timestamp\":");
+            out.time(at, Precision::Microseconds);
         }
         if let Some(took) = section.took {
-            out.extend_from_slice(b",\"_duration_seconds\":");
-            seconds(took, out);
+            out.literal(b",\"_duration_seconds\":");
+            out.seconds(took);
         }
         if let Some(window) = section.window {
-            out.extend_from_slice(b",\"_window_seconds\":");
-            seconds(window, out);
+            out.literal(b",\"_window_seconds\":");
+            out.seconds(window);
         }
         if let Some(since) = section.since {
-            out.extend_from_slice(b",\"_since\":\"");
-            time(since, Precision::Milliseconds, out);
-            out.push(b'"');
+            out.literal(b",\"_since\":");
+            out.time(since, Precision::Milliseconds);
         }
         if !section.error.is_empty() {
-            out.extend_from_slice(b",\"_error\":");
-            string(section.error.as_bytes(), out);
+            out.literal(b",\"_error\":");
+            out.string(section.error.as_bytes());
         }
         if section.status.has_metrics() {
             if !section.frame.notes().is_empty() {
@@ -87,53 +92,53 @@ impl Json {
             }
             self.metrics(section, out);
         }
-        out.push(b'}');
+        out.byte(b'}');
     }
 
-    fn metrics(&mut self, section: &Section, out: &mut Vec<u8>) {
+    fn metrics(&mut self, section: &Section, out: &mut Line) {
         let plan = self.plan(section);
         let frame = &section.frame;
         for step in &plan.steps {
-            step.text.append(out);
+            out.text(&step.text);
             match &step.value {
                 Value::Scalar(place, form) => value(frame, frame.cells()[*place], form, out),
                 Value::Table(place) => {
                     let Rows { keys, columns } = &plan.rows[*place];
                     nest(frame, frame.rows_of(*place), *keys, 0, out, &|row, out| {
                         let cells = &frame.cells()[row.first as usize + keys..];
-                        out.push(b'{');
+                        out.byte(b'{');
                         for column in columns {
-                            column.text.append(out);
+                            out.text(&column.text);
                             value(frame, cells[column.place], &column.form, out);
                         }
-                        out.push(b'}');
+                        out.byte(b'}');
                     });
                 }
             }
         }
-        out.extend_from_slice(plan.end.as_bytes());
+        out.bytes(plan.end.as_bytes());
     }
 
     /// `_errors`: the rows that failed, by table and under the keys that they have in it, then the parts.
-    fn errors(&mut self, section: &Section, out: &mut Vec<u8>) {
+    fn errors(&mut self, section: &Section, out: &mut Line) {
         let (frame, tables) = (&section.frame, &section.schema.manifest.tables);
         let failed = &mut self.failed;
         // The last word on a row counts.
         let last = |row: RowHead| frame.notes().iter().rfind(|note| note.row == row.first);
-        let (start, mut written) = (out.len(), 0);
-        out.extend_from_slice(b",\"_errors\":{");
+        let (start, mut written) = (out.end(), 0);
+        out.literal(b",\"_errors\":{");
         for (place, table) in tables.iter().enumerate().filter(|(place, _)| section.schema.tables[*place].exists) {
             failed.clear();
             failed.extend(frame.rows_of(place).iter().filter(|row| last(**row).is_some()));
             if failed.is_empty() {
                 continue;
             }
-            comma(written, out);
+            out.comma(written);
             written += 1;
-            string(table.name.as_bytes(), out);
-            out.push(b':');
+            out.string(table.name.as_bytes());
+            out.byte(b':');
             nest(frame, failed, table.keys.len(), 0, out, &|row, out| {
-                string(last(row).map_or(b"", |note| frame.text_at(note.message)), out);
+                out.string(last(row).map_or(b"", |note| frame.text_at(note.message)));
             });
         }
         for (place, note) in frame.notes().iter().enumerate() {
@@ -142,21 +147,21 @@ impl Json {
             if note.row != Note::PART || frame.notes()[place + 1..].iter().any(again) {
                 continue;
             }
-            comma(written, out);
+            out.comma(written);
             written += 1;
-            out.push(b'"');
+            out.byte(b'"');
             // A part that is called like a table stands beside its rows; so none may be called as that one then is.
             if part.first() == Some(&b'_') || tables.iter().any(|table| table.name.as_bytes() == part) {
-                out.push(b'_');
+                out.byte(b'_');
             }
-            escaped(part, out);
-            out.extend_from_slice(b"\":");
-            string(frame.text_at(note.message), out);
+            out.escaped(part);
+            out.literal(b"\":");
+            out.string(frame.text_at(note.message));
         }
         if written > 0 {
-            out.push(b'}');
+            out.byte(b'}');
         } else {
-            out.truncate(start);
+            out.back_to(start);
         }
     }
 
@@ -178,36 +183,36 @@ fn nest(
     rows: &[RowHead],
     keys: usize,
     level: usize,
-    out: &mut Vec<u8>,
-    leaf: &impl Fn(RowHead, &mut Vec<u8>),
+    out: &mut Line,
+    leaf: &impl Fn(RowHead, &mut Line),
 ) {
-    out.push(b'{');
+    out.byte(b'{');
     let key = |row: &RowHead| frame.text_of(frame.keys(*row, keys)[level]);
     for (place, rows) in rows.chunk_by(|a, b| key(a) == key(b)).enumerate() {
-        comma(place, out);
-        row_key(key(&rows[0]), out);
-        out.push(b':');
+        out.comma(place);
+        out.row_key(key(&rows[0]));
+        out.byte(b':');
         if level + 1 < keys {
             nest(frame, rows, keys, level + 1, out, leaf);
         } else {
             leaf(rows[0], out);
         }
     }
-    out.push(b'}');
+    out.byte(b'}');
 }
 
-fn events(events: &[Event], gap: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"_events\":[");
+fn events(events: &[Event], gap: u64, out: &mut Line) {
+    out.literal(b",\"_events\":[");
     if gap > 0 {
-        out.extend_from_slice(b"{\"kind\":\"gap\",\"count\":");
-        number(gap, out);
-        out.push(b'}');
+        out.literal(b"{\"kind\":\"gap\",\"count\":");
+        out.whole(gap);
+        out.byte(b'}');
     }
     for (place, event) in events.iter().enumerate() {
-        comma(place + usize::from(gap > 0), out);
-        out.extend_from_slice(b"{\"kind\":\"");
-        out.extend_from_slice(event.kind.word().as_bytes());
-        out.push(b'"');
+        out.comma(place + usize::from(gap > 0));
+        out.literal(b"{\"kind\":\"");
+        out.bytes(event.kind.word().as_bytes());
+        out.byte(b'"');
         let texts = [
             ("collector", event.collector.as_deref()),
             ("from", event.from.as_deref()),
@@ -216,112 +221,39 @@ fn events(events: &[Event], gap: u64, out: &mut Vec<u8>) {
         ];
         for (key, text) in texts {
             if let Some(text) = text {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(key.as_bytes());
-                out.extend_from_slice(b"\":");
-                string(text.as_bytes(), out);
+                out.literal(b",\"");
+                out.bytes(key.as_bytes());
+                out.literal(b"\":");
+                out.string(text.as_bytes());
             }
         }
         if let Some(count) = event.count {
-            out.extend_from_slice(b",\"count\":");
-            number(count, out);
+            out.literal(b",\"count\":");
+            out.whole(count);
         }
-        out.push(b'}');
+        out.byte(b'}');
     }
-    out.push(b']');
+    out.byte(b']');
 }
 
-fn value(frame: &Frame, cell: Cell, form: &Form, out: &mut Vec<u8>) {
+#[inline]
+fn value(frame: &Frame, cell: Cell, form: &Form, out: &mut Line) {
     match (form, cell.tag) {
-        (_, Tag::NULL) => out.extend_from_slice(b"null"),
-        (Form::Words(words), _) => match words.get(cell.bits as usize) {
-            Some(word) => string(word.as_bytes(), out),
-            None => out.extend_from_slice(b"null"),
+        (_, Tag::NULL) => out.literal(b"null"),
+        (Form::Plain, Tag::F64) => out.float(f64::from_bits(cell.bits)),
+        (Form::Plain, Tag::U64) => out.whole(cell.bits),
+        (Form::Plain, Tag::I64) => out.signed(cell.bits as i64),
+        (Form::Plain, Tag::BOOL) => match cell.bits {
+            0 => out.literal(b"false"),
+            _ => out.literal(b"true"),
         },
-        (Form::Time, _) => {
-            out.push(b'"');
-            time(Wall(cell.bits), Precision::Milliseconds, out);
-            out.push(b'"');
-        }
-        (Form::Plain, Tag::U64) => number(cell.bits, out),
-        (Form::Plain, Tag::I64) => number(cell.bits as i64, out),
-        (Form::Plain, Tag::F64) => number(f64::from_bits(cell.bits), out),
-        (Form::Plain, Tag::BOOL) => out.extend_from_slice(if cell.bits == 0 { b"false" } else { b"true" }),
-        (Form::Plain, _) => string(frame.text_of(cell), out),
+        (Form::Plain, _) => out.string(frame.text_of(cell)),
+        (Form::Words(words), _) => match words.get(cell.bits as usize) {
+            Some(word) => out.string(word.as_bytes()),
+            None => out.literal(b"null"),
+        },
+        (Form::Time, _) => out.time(Wall(cell.bits), Precision::Milliseconds),
     }
-}
-
-fn comma(place: usize, out: &mut Vec<u8>) {
-    if place > 0 {
-        out.push(b',');
-    }
-}
-
-fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
-    // serde_json writes a number into a vector without an allocation and without a failure.
-    let written = serde_json::to_writer(out, &value);
-    debug_assert!(written.is_ok());
-}
-
-fn seconds(duration: Duration, out: &mut Vec<u8>) {
-    number(duration.as_nanos() as f64 / 1e9, out);
-}
-
-/// A row's key. One that begins with `_` gets one more in front, so that no key of the data begins with exactly one.
-fn row_key(key: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    if key.first() == Some(&b'_') {
-        out.push(b'_');
-    }
-    escaped(key, out);
-    out.push(b'"');
-}
-
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    escaped(text, out);
-    out.push(b'"');
-}
-
-/// What the check has let pass, or the agent wrote, is UTF-8; quotes, backslashes and controls are escaped.
-fn escaped(text: &[u8], out: &mut Vec<u8>) {
-    let mut from = 0;
-    for (place, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&text[from..place]);
-        from = place + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            // JSONB refuses U+0000 even escaped.
-            0 => out.extend_from_slice("\u{fffd}".as_bytes()),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-        }
-    }
-    out.extend_from_slice(&text[from..]);
-}
-
-enum Precision {
-    Milliseconds,
-    Microseconds,
-}
-
-fn time(at: Wall, precision: Precision, out: &mut Vec<u8>) {
-    // 64 bits of nanoseconds end in the year 2554, long before RFC 3339 does.
-    let at = std::time::UNIX_EPOCH + Duration::from_nanos(at.0);
-    let written = match precision {
-        Precision::Milliseconds => write!(out, "{}", humantime::format_rfc3339_millis(at)),
-        Precision::Microseconds => write!(out, "{}", humantime::format_rfc3339_micros(at)),
-    };
-    debug_assert!(written.is_ok());
 }
 
 #[cfg(test)]

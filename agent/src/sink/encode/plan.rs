@@ -16,7 +16,7 @@ pub enum Form {
     /// By its tag.
     Plain,
     /// The word of this index.
-    Words(Vec<String>),
+    Words(Box<[String]>),
     /// RFC 3339, from nanoseconds since the epoch.
     Time,
 }
@@ -146,7 +146,7 @@ impl Plan {
 
 fn form(metric: &Metric) -> Form {
     match (&metric.kind, metric.value) {
-        (Kind::State, _) => Form::Words(metric.values.clone()),
+        (Kind::State, _) => Form::Words(metric.values.clone().into()),
         (Kind::Time, ValueType::U64) => Form::Time,
         _ => Form::Plain,
     }

@@ -131,7 +131,7 @@ fn derived_cell_of_the_reading_before_is_written_over() {
     let mut frame = draft().frame();
     for metric in ["wide_per_sec", "busy_percent"] {
         let place = SCHEMA.manifest.metrics.iter().position(|declared| declared.name == metric).unwrap();
-        frame.put(place, 7.0.into_cell());
+        frame.cells_mut()[place] = 7.0.into_cell();
     }
     derive(&SCHEMA, &mut frame, None, 0.0, &mut Memory::default());
     assert!(frame.cells().iter().all(|cell| cell.is_null()));

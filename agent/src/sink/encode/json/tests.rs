@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use plugin_api::host_side::check::Check;
 use plugin_api::host_side::frame::Limits;

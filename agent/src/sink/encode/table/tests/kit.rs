@@ -162,7 +162,7 @@ pub(super) fn section_with(
 fn put(frame: &mut Frame, first: usize, metrics: &[Metric], name: &str, value: V<'_>) {
     let (place, metric) = metric(metrics, name);
     if let (true, V::N(number)) = (is_derived(metric), value) {
-        frame.put(first + place, number.into_cell());
+        frame.cells_mut()[first + place] = number.into_cell();
     }
 }
 
