@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::ops::Range;
 
 use plugin_api::abi::RowHead;
 use plugin_api::host_side::frame::Frame;
@@ -28,15 +29,17 @@ enum Growth {
 }
 
 /// What is derived in one run of cells, which are the scalars or a row: made once for a schema.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
+    /// The counters of all sums, one sum behind the other: their places in the run.
+    counters: Vec<(usize, Kind)>,
     /// What is divided by. Each is summed once a run: the whole time of a processor is under every share of it.
     overs: Vec<Sum>,
     values: Vec<Ratio>,
 }
 
-/// Counters whose growth is summed: by their places in the run.
-type Sum = Vec<(usize, Kind)>;
+/// Which of the plan's counters are summed.
+type Sum = Range<usize>;
 
 /// A derived value, and its place in the run.
 #[derive(Debug)]
@@ -51,19 +54,27 @@ struct Ratio {
 impl Plan {
     /// The plan of these metrics.
     pub fn of(metrics: &[Metric]) -> Plan {
-        let sum = |places: &[usize]| -> Sum { places.iter().map(|&place| (place, metrics[place].kind)).collect() };
-        let mut plan = Plan { overs: Vec::new(), values: Vec::new() };
+        let mut plan = Plan::default();
         for (place, metric) in metrics.iter().enumerate() {
             let Source::Derived(Derivation { of, over, scale }) = &metric.source else { continue };
-            let over = over.as_deref().map(sum).map(|over| {
-                plan.overs.iter().position(|known| *known == over).unwrap_or_else(|| {
+            let of = plan.sum(of, metrics);
+            let over = over.as_deref().map(|over| {
+                let over = plan.sum(over, metrics);
+                let same = |known: &Sum| plan.counters[known.clone()] == plan.counters[over.clone()];
+                plan.overs.iter().position(same).unwrap_or_else(|| {
                     plan.overs.push(over);
                     plan.overs.len() - 1
                 })
             });
-            plan.values.push(Ratio { place, scale: *scale, of: sum(of), over });
+            plan.values.push(Ratio { place, scale: *scale, of, over });
         }
         plan
+    }
+
+    fn sum(&mut self, places: &[usize], metrics: &[Metric]) -> Sum {
+        let first = self.counters.len();
+        self.counters.extend(places.iter().map(|&place| (place, metrics[place].kind)));
+        first..self.counters.len()
     }
 
     /// Whether nothing is derived.
@@ -77,11 +88,11 @@ impl Plan {
             return self.values.iter().for_each(|value| now[value.place] = Cell::NULL);
         };
         overs.clear();
-        overs.extend(self.overs.iter().map(|over| sum(over, base, now)));
+        overs.extend(self.overs.iter().map(|over| sum(&self.counters[over.clone()], base, now)));
         for Ratio { place, scale, of, over } in &self.values {
             let over = over.map_or(Some(seconds), |over| overs[over]);
             let value = over.and_then(|over| {
-                let value = scale * sum(of, base, now)? / over;
+                let value = scale * sum(&self.counters[of.clone()], base, now)? / over;
                 (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
             });
             now[*place] = value.map_or(Cell::NULL, IntoCell::into_cell);
