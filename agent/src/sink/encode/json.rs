@@ -99,24 +99,24 @@ impl Json {
         let plan = self.plan(section);
         let frame = &section.frame;
         for step in &plan.steps {
-            out.text(&step.text);
-            match &step.value {
-                Value::Scalar(place, form) => value(frame, frame.cells()[*place], form, out),
+            out.piece(plan, step.text);
+            match step.value {
+                Value::Scalar(place, form) => value(frame, frame.cells()[place as usize], form, plan, out),
                 Value::Table(place) => {
-                    let Rows { keys, columns } = &plan.rows[*place];
-                    nest(frame, frame.rows_of(*place), *keys, 0, out, &|row, out| {
+                    let Rows { keys, columns } = &plan.rows[place as usize];
+                    nest(frame, frame.rows_of(place as usize), *keys, 0, out, &|row, out| {
                         let cells = &frame.cells()[row.first as usize + keys..];
                         out.byte(b'{');
                         for column in columns {
-                            out.text(&column.text);
-                            value(frame, cells[column.place], &column.form, out);
+                            out.piece(plan, column.text);
+                            value(frame, cells[column.place as usize], column.form, plan, out);
                         }
                         out.byte(b'}');
                     });
                 }
             }
         }
-        out.bytes(plan.end.as_bytes());
+        out.piece(plan, plan.end);
     }
 
     /// `_errors`: the rows that failed, by table and under the keys that they have in it, then the parts.
@@ -238,7 +238,7 @@ fn events(events: &[Event], gap: u64, out: &mut Line) {
 
 /// Called in two places, and once for every value there is: 20 instructions of 200 are the call.
 #[inline(always)]
-fn value(frame: &Frame, cell: Cell, form: &Form, out: &mut Line) {
+fn value(frame: &Frame, cell: Cell, form: Form, plan: &Plan, out: &mut Line) {
     match (form, cell.tag) {
         (_, Tag::NULL) => out.literal(b"null"),
         (Form::Plain, Tag::F64) => out.float(f64::from_bits(cell.bits)),
@@ -249,7 +249,7 @@ fn value(frame: &Frame, cell: Cell, form: &Form, out: &mut Line) {
             _ => out.literal(b"true"),
         },
         (Form::Plain, _) => out.string(frame.text_of(cell)),
-        (Form::Words(words), _) => match words.get(cell.bits as usize) {
+        (Form::Words(list), _) => match plan.words[list as usize].get(cell.bits as usize) {
             Some(word) => out.string(word.as_bytes()),
             None => out.literal(b"null"),
         },

@@ -3,4 +3,3 @@
 pub mod json;
 pub mod plan;
 pub mod table;
-pub mod text;

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::sink::encode::text::{BLOCK, Text};
+use crate::sink::encode::plan::{Piece, Plan};
 use crate::snapshot::Wall;
 
 use super::digits::{self, EIGHT};
@@ -75,12 +75,12 @@ impl Line<'_> {
         self.literal(&[byte]);
     }
 
-    /// Appends a text that a line repeats.
+    /// Appends a piece of a plan's text.
     #[inline]
-    pub fn text(&mut self, text: &Text) {
-        match text {
-            Text::Short(block, bytes) => self.block::<BLOCK>(block, usize::from(*bytes)),
-            Text::Long(text) => self.bytes(text.as_bytes()),
+    pub fn piece(&mut self, plan: &Plan, piece: Piece) {
+        match plan.block(piece) {
+            Some(block) => self.block(block, piece.bytes as usize),
+            None => self.bytes(plan.bytes(piece)),
         }
     }
 
@@ -299,18 +299,6 @@ mod tests {
             f64::from_bits((whole as f64 / 10f64.powi(power)).to_bits().saturating_add_signed(away))
         });
         prop_oneof![3 => round, 1 => any::<u64>().prop_map(f64::from_bits)]
-    }
-
-    #[test]
-    fn a_text_of_any_length_is_appended_whole_and_nothing_else() {
-        for length in 0..=2 * BLOCK {
-            let text = "x".repeat(length);
-            let line = written(|line| {
-                line.text(&Text::from(text.clone()));
-                line.bytes(b"after");
-            });
-            assert_eq!(line, format!("{text}after"));
-        }
     }
 
     #[test]

@@ -295,6 +295,19 @@ fn what_an_option_turns_off_and_what_is_not_for_json_is_absent() {
 }
 
 #[test]
+fn keys_of_every_length_are_written_whole() {
+    let names: Vec<_> = (1..=63).map(|length| "x".repeat(length)).collect();
+    let metrics_of = |kind: &str| -> String {
+        names.iter().map(|name| format!("[{kind}.{name}]\ntype = \"bool\"\ndescription = \"d\"\n")).collect()
+    };
+    let table = format!("[tables.t]\nkey = \"k\"\ndescription = \"d\"\n{}", metrics_of("tables.t.columns"));
+    let written = metrics(&Draft::new(&schema(&(metrics_of("metrics") + &table))).row("t", &["r"], &[]));
+    let all: Map<_, _> = names.iter().map(|name| (name.clone(), Data::Null)).collect();
+    assert_eq!(written["t"]["r"], Data::from(all.clone()));
+    assert_eq!(written.into_iter().filter(|(name, _)| name != "t").collect::<Map<_, _>>(), all);
+}
+
+#[test]
 fn objects_of_nothing_are_absent() {
     let schema = schema(
         "[options.on]\ntype = \"bool\"\ndefault = true\ndescription = \"d\"\n[metrics.\"a.b\"]\ntype = \"bool\"\nwhen = \"!on\"\ndescription = \"d\"\n[metrics.c]\ntype = \"bool\"\ndescription = \"d\"",
