@@ -7,7 +7,7 @@ use plugin_api::abi::{Note, RowHead};
 use plugin_api::host_side::frame::Frame;
 use plugin_api::{Cell, Tag};
 
-use self::line::{Line, Precision};
+use self::line::{Clock, Line, Precision};
 use super::plan::{Form, Plan, Rows, Value};
 use crate::snapshot::{Event, Schema, Section, Snapshot, Wall};
 
@@ -20,12 +20,13 @@ pub struct Json {
     plans: Vec<Option<(Arc<Schema>, Plan)>>,
     /// Memory for the rows of a table that failed.
     failed: Vec<RowHead>,
+    clock: Clock,
 }
 
 impl Json {
     /// Appends a snapshot as one line. `gap` snapshots were lost before it.
     pub fn line(&mut self, snapshot: &Snapshot, gap: u64, out: &mut Vec<u8>) {
-        let out = &mut Line::behind(out);
+        let out = &mut Line::behind(out, self.clock);
         out.literal(b"{\"timestamp\":");
         out.time(snapshot.timestamp, Precision::Milliseconds);
         out.literal(b",\"host\":");
@@ -55,11 +56,12 @@ impl Json {
             self.object(section, out);
         }
         out.literal(b"}\n");
+        self.clock = out.clock;
     }
 
     /// Appends a section as an object.
     pub fn section(&mut self, section: &Section, out: &mut Vec<u8>) {
-        self.object(section, &mut Line::behind(out));
+        self.object(section, &mut Line::behind(out, self.clock));
     }
 
     fn object(&mut self, section: &Section, out: &mut Line) {
@@ -236,7 +238,7 @@ fn events(events: &[Event], gap: u64, out: &mut Line) {
     out.byte(b']');
 }
 
-/// Called in two places, and once for every value there is: 20 instructions of 200 are the call.
+/// Called in two places, and once for every value there is: 20 instructions of 200 would be the call.
 #[inline(always)]
 fn value(frame: &Frame, cell: Cell, form: Form, plan: &Plan, out: &mut Line) {
     match (form, cell.tag) {

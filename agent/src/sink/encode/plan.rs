@@ -66,8 +66,8 @@ pub struct Rows {
     pub columns: Vec<Column>,
 }
 
-/// How the metrics of a section are written, each step with a comma before it. All of its text lies together, and what points into it is small:
-/// a tick that comes once a second finds little of it in the nearest cache, and half as much is read in half the time.
+/// How the metrics of a section are written, each step with a comma before it. All of its text lies together, and what points into it is small: a
+/// tick that comes once a second finds nothing of it in the nearest cache.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     /// With a block of zeros behind it.
