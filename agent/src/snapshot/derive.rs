@@ -28,6 +28,15 @@ enum Growth {
     Unknown,
 }
 
+impl Growth {
+    fn by(self) -> Option<u64> {
+        match self {
+            Growth::By(by) => Some(by),
+            Growth::Absent | Growth::Unknown => None,
+        }
+    }
+}
+
 /// What is derived in one run of cells, which are the scalars or a row: made once for a schema.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -92,7 +101,12 @@ impl Plan {
         for Ratio { place, scale, of, over } in &self.values {
             let over = over.map_or(Some(seconds), |over| overs[over]);
             let value = over.and_then(|over| {
-                let value = scale * sum(&self.counters[of.clone()], base, now)? / over;
+                // A rate is of one counter, and most values are rates.
+                let of = match &self.counters[of.clone()] {
+                    [(place, kind)] => growth(kind, base[*place], now[*place]).by()? as f64,
+                    several => sum(several, base, now)?,
+                };
+                let value = scale * of / over;
                 (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
             });
             now[*place] = value.map_or(Cell::NULL, IntoCell::into_cell);
