@@ -292,6 +292,7 @@ impl Noise {
             let load = machine.load.map_or_else(String::new, |load| format!(", load {load}"));
             let (busy, stolen) = (percent(machine.busy * 100.0), percent(machine.stolen * 100.0));
             let count = machine.processors;
+            // Writing to a string cannot fail, here and below.
             let _ = writeln!(text, "others used {busy} of {count} processors, {stolen} were stolen{load}");
         }
         let _ = writeln!(text, "{}", self.trust.verdict);

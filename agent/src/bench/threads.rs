@@ -75,6 +75,7 @@ pub(super) fn all() -> io::Result<Vec<Thread>> {
 }
 
 fn thread(folder: &Path, id: u32) -> Option<Thread> {
+    // One that has ended meanwhile is none.
     let read = |name| fs::read_to_string(folder.join(name)).ok();
     let name = read("comm")?.trim_end().to_owned();
     Some(Thread { id, name, counts: counts(&read("schedstat")?, &read("status")?, &read("stat")?) })
@@ -132,6 +133,7 @@ impl Processors {
         let used = 1.0 - self.idle.saturating_sub(before.idle) as f64 / all - stolen;
         let time = passed.as_secs_f64() * self.count.max(1) as f64;
         let busy = (used - ours.as_secs_f64() / time.max(f64::MIN_POSITIVE)).max(0.0);
+        // Where it is not to be had nothing is said of it.
         let load = fs::read_to_string("/proc/loadavg").ok();
         let load = load.and_then(|text| text.split(' ').next()?.parse().ok());
         Machine { processors: self.count, busy, stolen, load }
