@@ -252,7 +252,10 @@ pub fn settle(section: &mut Section, answer: Answer) {
             section.frame = frame;
             let frame = &section.frame;
             section.status = status_in(frame);
-            section.error.push_str(brief(&String::from_utf8_lossy(frame.message())));
+            // Mostly there is none, and to read none as UTF-8 is 22 instructions a section, of other functions' code.
+            if !frame.message().is_empty() {
+                section.error.push_str(brief(&String::from_utf8_lossy(frame.message())));
+            }
             if section.status == Status::Partial {
                 cut(&mut section.error, frame);
             }

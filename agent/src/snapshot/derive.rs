@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::hash::RandomState;
-use std::ops::Range;
 
 use plugin_api::abi::RowHead;
 use plugin_api::host_side::frame::Frame;
@@ -37,27 +36,46 @@ impl Growth {
     }
 }
 
-/// What is derived in one run of cells, which are the scalars or a row: made once for a schema.
+/// What is derived in one run of cells, which are the scalars or a row: made once for a schema, and small, as a tick that comes once a second
+/// finds nothing of it in the nearest cache.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The counters of all sums, one sum behind the other: their places in the run.
-    counters: Vec<(usize, Kind)>,
-    /// What is divided by. Each is summed once a run: the whole time of a processor is under every share of it.
+    /// The counters of all sums, one sum behind the other.
+    counters: Vec<Counter>,
+    /// What is divided by, behind the seconds. Each is summed once a run: the whole time of a processor is under every share of it.
     overs: Vec<Sum>,
     values: Vec<Ratio>,
 }
 
-/// Which of the plan's counters are summed.
-type Sum = Range<usize>;
+/// A counter: its place in the run, and what it means that it is less than it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Counter {
+    place: u32,
+    fall: Fall,
+}
+
+/// What it means that a counter is less than it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fall {
+    /// It began anew.
+    Reset,
+    /// That, or it went past 32 bits.
+    Wrap,
+    /// Nothing: it may be.
+    Allowed,
+}
+
+/// Which of the plan's counters are summed: from the first to before the second.
+type Sum = (u32, u32);
 
 /// A derived value, and its place in the run.
 #[derive(Debug)]
 struct Ratio {
-    place: usize,
     scale: f64,
     of: Sum,
-    /// Which of the plan's; none for the seconds.
-    over: Option<usize>,
+    /// Its place among what a run is divided by, of which the first are the seconds.
+    over: u32,
+    place: u32,
 }
 
 impl Plan {
@@ -67,23 +85,36 @@ impl Plan {
         for (place, metric) in metrics.iter().enumerate() {
             let Source::Derived(Derivation { of, over, scale }) = &metric.source else { continue };
             let of = plan.sum(of, metrics);
-            let over = over.as_deref().map(|over| {
+            let over = over.as_deref().map_or(0, |over| {
                 let over = plan.sum(over, metrics);
-                let same = |known: &Sum| plan.counters[known.clone()] == plan.counters[over.clone()];
-                plan.overs.iter().position(same).unwrap_or_else(|| {
+                let same = |known: &Sum| plan.summed(*known) == plan.summed(over);
+                let known = plan.overs.iter().position(same).unwrap_or_else(|| {
                     plan.overs.push(over);
                     plan.overs.len() - 1
-                })
+                });
+                known as u32 + 1
             });
-            plan.values.push(Ratio { place, scale: *scale, of, over });
+            plan.values.push(Ratio { scale: *scale, of, over, place: place as u32 });
         }
         plan
     }
 
     fn sum(&mut self, places: &[usize], metrics: &[Metric]) -> Sum {
-        let first = self.counters.len();
-        self.counters.extend(places.iter().map(|&place| (place, metrics[place].kind)));
-        first..self.counters.len()
+        let first = self.counters.len() as u32;
+        self.counters.extend(places.iter().map(|&place| Counter {
+            place: place as u32,
+            fall: match metrics[place].kind {
+                Kind::Counter { may_decrease: true, .. } => Fall::Allowed,
+                Kind::Counter { width: Width::W32, .. } => Fall::Wrap,
+                _ => Fall::Reset,
+            },
+        }));
+        (first, self.counters.len() as u32)
+    }
+
+    #[inline]
+    fn summed(&self, (from, to): Sum) -> &[Counter] {
+        &self.counters[from as usize..to as usize]
     }
 
     /// Whether nothing is derived.
@@ -92,24 +123,25 @@ impl Plan {
     }
 
     /// Fills the derived cells of a run. `base` begins with that of the reading before; none where there was none.
-    fn run(&self, now: &mut [Cell], base: Option<&[Cell]>, seconds: f64, overs: &mut Vec<Option<f64>>) {
+    fn run(&self, now: &mut [Cell], base: Option<&[Cell]>, seconds: f64, overs: &mut Vec<f64>) {
         let Some(base) = base else {
-            return self.values.iter().for_each(|value| now[value.place] = Cell::NULL);
+            return self.values.iter().for_each(|value| now[value.place as usize] = Cell::NULL);
         };
         overs.clear();
-        overs.extend(self.overs.iter().map(|over| sum(&self.counters[over.clone()], base, now)));
-        for Ratio { place, scale, of, over } in &self.values {
-            let over = over.map_or(Some(seconds), |over| overs[over]);
-            let value = over.and_then(|over| {
-                // A rate is of one counter, and most values are rates.
-                let of = match &self.counters[of.clone()] {
-                    [(place, kind)] => growth(kind, base[*place], now[*place]).by()? as f64,
-                    several => sum(several, base, now)?,
-                };
-                let value = scale * of / over;
-                (over > 0.0 && value.is_finite()).then(|| rounded(value.max(0.0)))
-            });
-            now[*place] = value.map_or(Cell::NULL, IntoCell::into_cell);
+        overs.push(seconds);
+        // By one that is unknown nothing is divided, as by one that did not grow.
+        overs.extend(self.overs.iter().map(|&over| sum(self.summed(over), base, now).unwrap_or(0.0)));
+        for Ratio { scale, of, over, place } in &self.values {
+            // A rate is of one counter, and most values are rates.
+            let of = match self.summed(*of) {
+                [counter] => counter.growth(base, now).by().map(|by| by as f64),
+                several => sum(several, base, now),
+            };
+            let over = overs[*over as usize];
+            now[*place as usize] = match of {
+                Some(of) if over > 0.0 => ratio(scale * of, over),
+                _ => Cell::NULL,
+            };
         }
     }
 }
@@ -141,8 +173,8 @@ pub fn derive(schema: &Schema, now: &mut Frame, base: Option<&Frame>, seconds: f
 #[derive(Debug, Default)]
 pub struct Memory {
     index: RowIndex,
-    /// Of a plan.
-    overs: Vec<Option<f64>>,
+    /// What a run is divided by: the seconds, then the sums of its plan.
+    overs: Vec<f64>,
 }
 
 /// Finds the rows of the reading before. Rows come in the same order tick after tick, so the one sought is nearly always
@@ -162,31 +194,34 @@ impl RowIndex {
 
     fn find(&mut self, now: &Frame, row: RowHead, keys: usize, base: &Frame, rows: &[RowHead]) -> Option<RowHead> {
         let same = |other: RowHead| now.key_texts(row, keys).eq(base.key_texts(other, keys));
-        let mut place = self.hint;
-        if !rows.get(place).is_some_and(|&other| same(other)) {
-            if !self.indexed {
-                self.rows.clear();
-                let hashed =
-                    rows.iter().zip(0u32..).map(|(&row, place)| (base.key_hash(&self.hasher, row, keys), place));
-                self.rows.extend(hashed);
-                self.indexed = true;
-            }
-            // Two keys of one 64-bit hash: the growth of one of them is unknown for a tick.
-            place = *self.rows.get(&now.key_hash(&self.hasher, row, keys))? as usize;
-            if !same(rows[place]) {
-                return None;
-            }
+        if let Some(&next) = rows.get(self.hint).filter(|&&next| same(next)) {
+            self.hint += 1;
+            return Some(next);
         }
-        self.hint = place + 1;
-        Some(rows[place])
+        let found = self.look_up(now, row, keys, base, rows)?;
+        // Two keys of one 64-bit hash: the growth of one of them is unknown for a tick.
+        let it = *rows.get(found).filter(|&&found| same(found))?;
+        self.hint = found + 1;
+        Some(it)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&mut self, now: &Frame, row: RowHead, keys: usize, base: &Frame, rows: &[RowHead]) -> Option<usize> {
+        if !std::mem::replace(&mut self.indexed, true) {
+            self.rows.clear();
+            self.rows
+                .extend(rows.iter().zip(0u32..).map(|(&row, place)| (base.key_hash(&self.hasher, row, keys), place)));
+        }
+        self.rows.get(&now.key_hash(&self.hasher, row, keys)).map(|&place| place as usize)
     }
 }
 
 /// Exact up to the one conversion, where it fits 64 bits.
-fn sum(counters: &[(usize, Kind)], base: &[Cell], now: &[Cell]) -> Option<f64> {
+fn sum(counters: &[Counter], base: &[Cell], now: &[Cell]) -> Option<f64> {
     let (mut total, mut carried, mut any) = (0u64, 0.0, false);
-    for (place, kind) in counters {
-        match growth(kind, base[*place], now[*place]) {
+    for counter in counters {
+        match counter.growth(base, now) {
             Growth::Absent => {}
             Growth::By(by) => {
                 let (sum, overflows) = total.overflowing_add(by);
@@ -200,6 +235,16 @@ fn sum(counters: &[(usize, Kind)], base: &[Cell], now: &[Cell]) -> Option<f64> {
     any.then_some(total as f64 + carried)
 }
 
+#[inline]
+fn ratio(of: f64, over: f64) -> Cell {
+    // Most counters of a healthy machine stand still, and two divisions are a tenth of the work.
+    if of <= 0.0 {
+        return 0.0.into_cell();
+    }
+    let value = of / over;
+    if value.is_finite() { rounded(value).into_cell() } else { Cell::NULL }
+}
+
 /// To four decimals, and to eight below one: what is beyond is noise of the clock, and twelve bytes a value in the data.
 fn rounded(value: f64) -> f64 {
     let scale = if value >= 1.0 { 1e4 } else { 1e8 };
@@ -208,25 +253,29 @@ fn rounded(value: f64) -> f64 {
     if scaled < TWO_TO_52 { (scaled + TWO_TO_52 - TWO_TO_52) / scale } else { value }
 }
 
-#[inline]
-fn growth(kind: &Kind, base: Cell, now: Cell) -> Growth {
-    match (base.as_u64(), now.as_u64()) {
-        (Some(base), Some(now)) if now >= base => Growth::By(now - base),
-        (Some(base), Some(now)) => grown_though_less(kind, base, now),
-        (None, None) => Growth::Absent,
-        _ => Growth::Unknown,
+impl Counter {
+    #[inline]
+    fn growth(self, base: &[Cell], now: &[Cell]) -> Growth {
+        match (base[self.place as usize].as_u64(), now[self.place as usize].as_u64()) {
+            (Some(base), Some(now)) if now >= base => Growth::By(now - base),
+            (Some(base), Some(now)) => self.fall.growth(base, now),
+            (None, None) => Growth::Absent,
+            _ => Growth::Unknown,
+        }
     }
 }
 
-fn grown_though_less(kind: &Kind, base: u64, now: u64) -> Growth {
-    const HALF: u64 = 1 << 31;
-    match kind {
-        Kind::Counter { may_decrease: true, .. } => Growth::By(0),
-        Kind::Counter { width: Width::W32, .. } if (HALF..1 << 32).contains(&base) => {
-            let grown = now + (1 << 32) - base;
-            if grown < HALF { Growth::By(grown) } else { Growth::Unknown }
+impl Fall {
+    fn growth(self, base: u64, now: u64) -> Growth {
+        const HALF: u64 = 1 << 31;
+        match self {
+            Fall::Allowed => Growth::By(0),
+            Fall::Wrap if (HALF..1 << 32).contains(&base) => {
+                let grown = now + (1 << 32) - base;
+                if grown < HALF { Growth::By(grown) } else { Growth::Unknown }
+            }
+            Fall::Wrap | Fall::Reset => Growth::Unknown,
         }
-        _ => Growth::Unknown,
     }
 }
 

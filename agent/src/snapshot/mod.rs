@@ -260,7 +260,7 @@ impl Event {
     }
 }
 
-/// Who a snapshot is of: the same for a whole run of the agent.
+/// Who a snapshot is of: the same until a reload changes the host or the labels.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The host's name, where it is known.

@@ -42,6 +42,17 @@ description = "d"
 unit = "%"
 derive = { of = ["idle"], over = ["user", "guest", "idle"], scale = 100 }
 description = "d"
+[metrics.level]
+kind = "counter"
+width = 32
+may_decrease = true
+unit = "1"
+rate = "level_per_sec"
+description = "d"
+[metrics.huge]
+unit = "1"
+derive = { of = ["wide"], scale = 1e308 }
+description = "d"
 [tables.disks]
 key = "disk"
 description = "d"
@@ -57,6 +68,14 @@ description = "d"
 [tables.disks.columns.latency]
 unit = "ms"
 derive = { of = ["time"], over = ["reads"] }
+description = "d"
+[tables.disks.columns.writes]
+kind = "counter"
+unit = "1"
+description = "d"
+[tables.disks.columns.write_latency]
+unit = "ms"
+derive = { of = ["time"], over = ["writes"] }
 description = "d"
 [tables.tasks]
 key = ["pid", "name"]
@@ -164,6 +183,29 @@ fn counter_of_32_bits_wraps_from_its_upper_half_into_its_lower() {
     assert_eq!(rate("narrow", WHOLE - 1, HALF - 1), None);
     assert_eq!(rate("narrow", WHOLE + 5, 3u64), None, "it never had 32 bits");
     assert_eq!(rate("wide", WHOLE - 1, 0u64), None, "and one of 64 does not wrap");
+}
+
+#[test]
+fn counter_of_32_bits_that_may_decrease_does_not_wrap() {
+    assert_eq!(rate("level", u64::from(u32::MAX), 0u64), Some(0.0));
+    assert_eq!(rate("level", 3u64, 5u64), Some(2.0));
+}
+
+#[test]
+fn what_is_past_every_number_is_null() {
+    let huge = |grown: u64| scalar(&derived(&draft().set("wide", 0u64), &draft().set("wide", grown), 1.0), "huge");
+    assert_eq!([huge(0), huge(1), huge(2)], [Some(0.0), Some(1e308), None]);
+}
+
+#[test]
+fn each_quotient_is_by_what_its_own_metric_declares() {
+    let row = |time: u64, reads: u64, writes: u64| {
+        let cells = [("time", time.into_cell()), ("reads", reads.into_cell()), ("writes", writes.into_cell())];
+        draft().row("disks", &["sda"], &cells)
+    };
+    let frame = derived(&row(0, 0, 0), &row(60, 10, 3), 1.0);
+    let of = |name: &str| column(&frame, 0, name)[0].1;
+    assert_eq!((of("latency"), of("write_latency"), of("reads_per_sec")), (Some(6.0), Some(20.0), Some(10.0)));
 }
 
 #[test]
