@@ -24,14 +24,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let config = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: embed FILE")?;
     let (agent, mut snapshots) = Agent::from_config(&config)?;
-    let (mut json, mut line) = (Json::default(), Vec::new());
+    let mut json = Json::default();
     for _ in 0..3 {
         // Shared with the agent's sinks: it is read and let go of, never changed.
         let Some(snapshot) = snapshots.next().await else { break };
-        line.clear();
-        json.line(&snapshot, 0, &mut line);
+        let line = json.line(&snapshot, 0);
         // As a program reads it that has the line alone: a row a collector, fit for a table with a column of JSONB.
-        let read: AggregatedSnapshot = serde_json::from_slice(&line)?;
+        let read: AggregatedSnapshot = serde_json::from_slice(line)?;
         for row in read.rows() {
             println!("{} {} {}", read.sequence, row.metric_type, row.metric_data);
         }

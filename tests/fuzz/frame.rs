@@ -246,8 +246,7 @@ impl Way {
             Answer { at, at_mono, took, cpu: took, programs: took, made: false, reading: Ok(frame) },
         );
         let snapshot = self.aggregator.snapshot(at, &mut vec![section]);
-        let mut line = Vec::new();
-        self.json.line(&snapshot, 0, &mut line);
+        let line = self.json.line(&snapshot, 0).to_vec();
         let most = JSON_OF_TEXT * text
             + JSON_OF_CELL * (cells + keys)
             + JSON_OF_SCHEMA

@@ -53,8 +53,6 @@ pub(super) type Ticks = Arc<Mutex<Vec<Tick>>>;
 /// As the sink of an agent, to nowhere.
 pub(super) struct Weighed {
     json: Json,
-    line: Vec<u8>,
-    section: Vec<u8>,
     nowhere: File,
     ticks: Ticks,
 }
@@ -64,30 +62,28 @@ impl Weighed {
     /// `/dev/null` cannot be opened.
     pub(super) fn new(ticks: Ticks) -> io::Result<Weighed> {
         let nowhere = File::options().write(true).open("/dev/null")?;
-        Ok(Weighed { json: Json::default(), line: Vec::new(), section: Vec::new(), nowhere, ticks })
+        Ok(Weighed { json: Json::default(), nowhere, ticks })
     }
 }
 
 impl Sink for Weighed {
     fn accept(&mut self, snapshot: &Snapshot, gap: u64) -> Result<(), SinkError> {
         let begun = thread_cpu();
-        self.line.clear();
-        self.json.line(snapshot, gap, &mut self.line);
+        let line = self.json.line(snapshot, gap);
         let encoded = thread_cpu();
-        self.nowhere.write_all(&self.line).map_err(SinkError::Failed)?;
-        let written = thread_cpu();
+        self.nowhere.write_all(line).map_err(SinkError::Failed)?;
+        let (written, bytes) = (thread_cpu(), line.len());
         let mut readings = Vec::with_capacity(snapshot.sections.len());
         for section in &snapshot.sections {
-            self.section.clear();
-            self.json.section(section, &mut self.section);
+            let json = self.json.section(section);
             readings.push(Reading {
                 place: section.place,
                 status: section.status,
                 cpu: section.cpu,
                 took: section.took,
                 rows: section.frame.rows().len(),
-                values: values(&self.section),
-                bytes: self.section.len(),
+                values: values(json),
+                bytes: json.len(),
             });
         }
         lock(&self.ticks).push(Tick {
@@ -96,7 +92,7 @@ impl Sink for Weighed {
             encode: encoded.saturating_sub(begun),
             write: written.saturating_sub(encoded),
             ours: thread_cpu().saturating_sub(written),
-            bytes: self.line.len(),
+            bytes,
         });
         Ok(())
     }

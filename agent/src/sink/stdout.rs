@@ -45,7 +45,8 @@ impl Format {
 pub struct Stdout {
     output: File,
     format: Format,
-    line: Vec<u8>,
+    /// Of a table.
+    drawing: Vec<u8>,
     is_terminal: bool,
     /// The last line was cut in the middle.
     torn: bool,
@@ -56,38 +57,40 @@ impl Stdout {
     /// could print to it.
     pub fn new(output: File, format: Format) -> Stdout {
         let is_terminal = output.is_terminal();
-        Stdout { output, format, line: Vec::new(), is_terminal, torn: false }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        if self.torn {
-            put(&mut self.output, b"\n").map_err(|(cause, _)| cause)?;
-            self.torn = false;
-        }
-        put(&mut self.output, &self.line).map_err(|(cause, written)| {
-            self.torn = written > 0;
-            cause
-        })
+        Stdout { output, format, drawing: Vec::new(), is_terminal, torn: false }
     }
 }
 
 impl Sink for Stdout {
     fn accept(&mut self, snapshot: &Snapshot, gap: u64) -> Result<(), SinkError> {
-        self.line.clear();
-        match &mut self.format {
-            Format::Json(json) => json.line(snapshot, gap, &mut self.line),
+        let text = match &mut self.format {
+            Format::Json(json) => json.line(snapshot, gap),
             Format::Table(table) => {
                 table.take(snapshot, gap);
-                table.draw(screen(&self.output, table.is_live()), &mut self.line);
+                self.drawing.clear();
+                table.draw(screen(&self.output, table.is_live()), &mut self.drawing);
+                &self.drawing
             }
-        }
-        self.write().map_err(|cause| match cause.kind() {
+        };
+        put_whole(&mut self.output, text, &mut self.torn).map_err(|cause| match cause.kind() {
             io::ErrorKind::BrokenPipe => SinkError::Closed,
             // What a terminal answers once it has been hung up.
             _ if self.is_terminal && cause.raw_os_error() == Some(Errno::IO.raw_os_error()) => SinkError::Closed,
             _ => SinkError::Failed(cause),
         })
     }
+}
+
+/// Writes it all, behind the end of a line that was torn.
+fn put_whole(output: &mut File, text: &[u8], torn: &mut bool) -> io::Result<()> {
+    if *torn {
+        put(output, b"\n").map_err(|(cause, _)| cause)?;
+        *torn = false;
+    }
+    put(output, text).map_err(|(cause, written)| {
+        *torn = written > 0;
+        cause
+    })
 }
 
 /// Writes it all; an error comes with how much was written before it.

@@ -1,4 +1,4 @@
-//! Snapshots as bytes. Pure: a snapshot in, bytes behind those that are there.
+//! Snapshots as bytes. Pure: a snapshot in, bytes out.
 
 pub mod json;
 pub mod plan;

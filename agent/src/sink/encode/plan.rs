@@ -9,24 +9,27 @@ use plugin_api::host_side::manifest::{Kind, Metric, ValueType};
 
 use crate::snapshot::Schema;
 
-/// How a cell is written.
+/// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// By its tag.
     Plain,
-    /// The word of this index in this list of the plan's.
-    Words(u32),
+    /// The word of this index among the values of the metric.
+    Word,
     /// RFC 3339, from nanoseconds since the epoch.
     Time,
+    /// The rows of a table.
+    Rows,
 }
 
-/// What comes after a piece of text.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// The scalar of this place.
-    Scalar(u32, Form),
-    /// The rows of this table.
-    Table(u32),
+impl Form {
+    fn of(metric: &Metric) -> Form {
+        match (&metric.kind, metric.value) {
+            (Kind::State, _) => Form::Word,
+            (Kind::Time, ValueType::U64) => Form::Time,
+            _ => Form::Plain,
+        }
+    }
 }
 
 /// Where a piece of text lies in that of the plan.
@@ -34,27 +37,53 @@ pub enum Value {
 pub struct Piece {
     from: u32,
     /// How long it is.
-    pub bytes: u32,
+    pub bytes: u16,
 }
 
-/// A step of a section.
+/// A value, and how much text comes before it: commas, keys, braces.
 #[derive(Debug, PartialEq)]
 pub struct Step {
-    /// Written first: commas, keys, braces.
-    pub text: Piece,
-    /// Then this.
-    pub value: Value,
-}
-
-/// A column of a row.
-#[derive(Debug, PartialEq)]
-pub struct Column {
-    /// The key, with what comes before it.
-    pub text: Piece,
-    /// The place of the column.
+    /// The place of the metric, or of the table.
     pub place: u32,
+    bytes: u16,
     /// How it is written.
     pub form: Form,
+}
+
+/// The steps of a section or of a row. The text of each lies behind that of the one before.
+#[derive(Debug, Default, PartialEq)]
+pub struct Steps {
+    from: u32,
+    list: Vec<Step>,
+}
+
+impl Steps {
+    /// Each, with the text before its value.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (Piece, &Step)> {
+        let mut from = self.from;
+        self.list.iter().map(move |step| {
+            let piece = Piece { from, bytes: step.bytes };
+            from += u32::from(step.bytes);
+            (piece, step)
+        })
+    }
+}
+
+/// How a section is written. All of its text lies together, and what points into it is small: a tick that comes once a second finds nothing
+/// of it in the nearest cache.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// With a block of zeros behind it.
+    text: Vec<u8>,
+    /// A comma, the key of the section, and its object up to the status.
+    pub head: Piece,
+    /// The metrics and the tables, each with a comma before it.
+    pub steps: Steps,
+    /// Closes what these have opened.
+    pub end: Piece,
+    /// By table.
+    pub rows: Vec<Rows>,
 }
 
 /// How the rows of a table are written.
@@ -62,39 +91,26 @@ pub struct Column {
 pub struct Rows {
     /// How many keys nest.
     pub keys: usize,
-    /// The columns that are there.
-    pub columns: Vec<Column>,
-}
-
-/// How the metrics of a section are written, each step with a comma before it. All of its text lies together, and what points into it is small: a
-/// tick that comes once a second finds nothing of it in the nearest cache.
-#[derive(Debug, Default, PartialEq)]
-pub struct Plan {
-    /// With a block of zeros behind it.
-    text: Vec<u8>,
-    /// Lists of words.
-    pub words: Vec<Vec<String>>,
-    /// The steps.
-    pub steps: Vec<Step>,
-    /// Closes what the steps have opened.
-    pub end: Piece,
-    /// By table.
-    pub rows: Vec<Rows>,
+    /// The columns.
+    pub columns: Steps,
 }
 
 /// How many bytes are copied at once: the key of nearly every metric, with the comma, quotes and colon around it.
 pub const BLOCK: usize = 32;
+
+/// How the object of a section begins.
+const STATUS: &str = "{\"_status\":\"";
 
 /// A name's place among the objects: nested as the dots say, in the order of first appearance.
 #[derive(Default)]
 struct Node {
     order: Vec<String>,
     children: BTreeMap<String, Node>,
-    value: Option<Value>,
+    value: Option<(usize, Form)>,
 }
 
 impl Node {
-    fn put(&mut self, name: &str, value: Value) {
+    fn put(&mut self, name: &str, value: (usize, Form)) {
         let mut node = self;
         for part in name.split('.') {
             if !node.children.contains_key(part) {
@@ -114,9 +130,9 @@ impl Node {
             }
             text.push_str(&format!("\"{name}\":"));
             match child.value {
-                Some(value) => {
-                    let text = plan.keep(&std::mem::take(text));
-                    plan.steps.push(Step { text, value });
+                Some((place, form)) => {
+                    let bytes = plan.keep(&std::mem::take(text)).bytes;
+                    plan.steps.list.push(Step { place: place as u32, bytes, form });
                 }
                 None => {
                     text.push('{');
@@ -129,31 +145,33 @@ impl Node {
 }
 
 impl Plan {
-    /// The plan of a schema.
-    pub fn of(schema: &Schema) -> Plan {
+    /// The plan of the sections of this name.
+    pub fn of(name: &str, schema: &Schema) -> Plan {
         let manifest = &schema.manifest;
         let (mut plan, mut root) = (Plan::default(), Node::default());
+        plan.head = plan.keep(&format!(",{}:{STATUS}", serde_json::Value::from(name)));
         for (place, metric) in manifest.metrics.iter().enumerate() {
             if schema.metrics[place] && metric.json {
-                root.put(&metric.name, Value::Scalar(place as u32, plan.form(metric)));
+                root.put(&metric.name, (place, Form::of(metric)));
             }
         }
         for (place, table) in manifest.tables.iter().enumerate() {
             let exist = &schema.tables[place];
             if exist.exists {
-                root.put(&table.name, Value::Table(place as u32));
+                root.put(&table.name, (place, Form::Rows));
             }
-            let mut columns = Vec::new();
+            let mut columns = Steps { from: plan.text.len() as u32, list: Vec::new() };
             for (place, column) in table.columns.iter().enumerate() {
                 if exist.columns[place] && column.json {
-                    let comma = if columns.is_empty() { "" } else { "," };
-                    let text = plan.keep(&format!("{comma}\"{}\":", column.name));
-                    columns.push(Column { text, place: place as u32, form: plan.form(column) });
+                    let comma = if columns.list.is_empty() { "" } else { "," };
+                    let bytes = plan.keep(&format!("{comma}\"{}\":", column.name)).bytes;
+                    columns.list.push(Step { place: place as u32, bytes, form: Form::of(column) });
                 }
             }
             plan.rows.push(Rows { keys: table.keys.len(), columns });
         }
         let mut end = String::new();
+        plan.steps.from = plan.text.len() as u32;
         root.steps(&mut end, &mut plan, false);
         plan.end = plan.keep(&end);
         plan.text.extend([0; BLOCK]);
@@ -161,20 +179,11 @@ impl Plan {
     }
 
     fn keep(&mut self, text: &str) -> Piece {
-        let piece = Piece { from: self.text.len() as u32, bytes: text.len() as u32 };
+        // Every name has 64 bytes at most: so many dots are as many objects to open, and those before it as many to close.
+        let bytes = u16::try_from(text.len()).expect("keys and braces before a value are a few hundred bytes");
+        let piece = Piece { from: self.text.len() as u32, bytes };
         self.text.extend_from_slice(text.as_bytes());
         piece
-    }
-
-    fn form(&mut self, metric: &Metric) -> Form {
-        match (&metric.kind, metric.value) {
-            (Kind::State, _) => {
-                self.words.push(metric.values.clone());
-                Form::Words(self.words.len() as u32 - 1)
-            }
-            (Kind::Time, ValueType::U64) => Form::Time,
-            _ => Form::Plain,
-        }
     }
 
     /// A piece, and what happens to lie behind it; none of a piece that is longer than a block.
@@ -182,6 +191,11 @@ impl Plan {
     pub fn block(&self, piece: Piece) -> Option<&[u8; BLOCK]> {
         let fits = piece.bytes as usize <= BLOCK;
         self.text.get(piece.from as usize..).and_then(|text| text.first_chunk()).filter(|_| fits)
+    }
+
+    /// How much of its head is the comma and the key.
+    pub fn key(&self) -> usize {
+        self.head.bytes as usize - STATUS.len()
     }
 
     /// A piece.

@@ -12,7 +12,6 @@ use crate::snapshot::Snapshot;
 pub struct FileSink {
     output: FileOutput,
     json: Json,
-    line: Vec<u8>,
 }
 
 impl FileSink {
@@ -21,16 +20,15 @@ impl FileSink {
     /// # Errors
     /// As [`FileOutput::open`].
     pub fn open(settings: FileSettings) -> Result<FileSink, Error> {
-        Ok(FileSink { output: FileOutput::open(settings)?, json: Json::default(), line: Vec::new() })
+        Ok(FileSink { output: FileOutput::open(settings)?, json: Json::default() })
     }
 }
 
 impl Sink for FileSink {
     fn accept(&mut self, snapshot: &Snapshot, gap: u64) -> Result<(), SinkError> {
-        self.line.clear();
-        self.json.line(snapshot, gap, &mut self.line);
+        let line = self.json.line(snapshot, gap);
         let timestamp = UNIX_EPOCH + Duration::from_nanos(snapshot.timestamp.0);
-        self.output.write(&self.line, timestamp).map_err(|cause| SinkError::Failed(io::Error::other(cause)))
+        self.output.write(line, timestamp).map_err(|cause| SinkError::Failed(io::Error::other(cause)))
     }
 
     fn reopen(&mut self) {

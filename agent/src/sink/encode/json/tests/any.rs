@@ -28,7 +28,7 @@ struct Known {
     boot: Option<u64>,
     model: Option<String>,
     mounts: Vec<(String, Option<u64>)>,
-    tasks: Vec<(String, String, Option<i16>)>,
+    tasks: Vec<(String, String, Option<i16>, Option<u64>)>,
 }
 
 fn any_known() -> impl Strategy<Value = Known> {
@@ -36,7 +36,7 @@ fn any_known() -> impl Strategy<Value = Known> {
     let words = (option::of(0u64..3), option::of(any::<u64>()), option::of(any_text()));
     let key = prop_oneof![any_text(), "[ab_]{0,2}"];
     let mounts = vec((key.clone(), any::<Option<u64>>()), 0..6);
-    let tasks = vec((key.clone(), key, any::<Option<i16>>()), 0..6);
+    let tasks = vec((key.clone(), key, any::<Option<i16>>(), any::<Option<u64>>()), 0..6);
     (scalars, words, mounts, tasks).prop_map(
         |((usage, established, signed, by_age), (health, boot, model), mounts, tasks)| Known {
             usage,
@@ -74,8 +74,11 @@ impl Known {
             if let Some((mount, total)) = self.mounts.get(place) {
                 draft = draft.row("mounts", &[mount], &[("total", total.into_cell())]);
             }
-            if let Some((pid, name, cpu)) = self.tasks.get(place) {
-                draft = draft.row("tasks", &[pid, name], &[("cpu", cpu.map(exact).into_cell())]);
+            if let Some((pid, name, cpu, since)) = self.tasks.get(place) {
+                let state = since.map(|since| since % 2);
+                let cells =
+                    [("cpu", cpu.map(exact).into_cell()), ("state", state.into_cell()), ("since", since.into_cell())];
+                draft = draft.row("tasks", &[pid, name], &cells);
             }
         }
         draft
@@ -91,9 +94,10 @@ impl Known {
         for (mount, total) in self.mounts.iter().filter(|(mount, _)| !mount.is_empty()) {
             mounts.insert(key(mount), json!({"device": null, "total": total, "sockets": null}));
         }
-        for (pid, name, cpu) in self.tasks.iter().filter(|(pid, name, _)| !pid.is_empty() && !name.is_empty()) {
+        for (pid, name, cpu, since) in self.tasks.iter().filter(|(pid, name, ..)| !pid.is_empty() && !name.is_empty()) {
             let of_pid = tasks.entry(key(pid)).or_insert_with(|| Map::new().into()).as_object_mut().unwrap();
-            of_pid.insert(key(name), json!({"cpu": cpu.map(exact)}));
+            let state = since.map(|since| ["running", "asleep"][since as usize % 2]);
+            of_pid.insert(key(name), json!({"cpu": cpu.map(exact), "state": state, "since": since.map(time)}));
         }
         json!({
             "usage": self.usage.map(exact),
