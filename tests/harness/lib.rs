@@ -9,6 +9,7 @@ mod golden;
 pub mod jsonb;
 mod running;
 mod site;
+mod strict;
 
 use std::time::Duration;
 

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::{IntoCell, host_side::manifest::Manifest};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Data, json};
 
 use super::*;
@@ -13,6 +11,8 @@ use crate::snapshot::{EventKind, Identity, Schema, Status};
 
 mod any;
 mod known;
+#[path = "../../../../../tests/harness/strict.rs"]
+mod strict;
 
 const MANIFEST: &str = r#"
 [options.sockets]
@@ -103,67 +103,6 @@ fn draft() -> Draft {
     Draft::new(&schema(MANIFEST))
 }
 
-/// JSON that a JSONB column takes and keeps whole: no key comes twice, no text has U+0000.
-#[derive(Debug, PartialEq)]
-struct Jsonb(Data);
-
-impl<'de> Deserialize<'de> for Jsonb {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Jsonb, D::Error> {
-        struct Strict;
-        impl<'de> Visitor<'de> for Strict {
-            type Value = Data;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSONB")
-            }
-
-            fn visit_unit<E>(self) -> Result<Data, E> {
-                Ok(Data::Null)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Data, E> {
-                Ok(value.into())
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Data, E> {
-                Ok(value.into())
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Data, E> {
-                Ok(value.into())
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Data, E> {
-                if value.is_finite() { Ok(value.into()) } else { Err(E::custom("a number is not finite")) }
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Data, E> {
-                if text.contains('\0') { Err(E::custom("a text has U+0000")) } else { Ok(text.into()) }
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Data, A::Error> {
-                let mut list = Vec::new();
-                while let Some(Jsonb(value)) = from.next_element()? {
-                    list.push(value);
-                }
-                Ok(list.into())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Data, A::Error> {
-                let mut map = Map::new();
-                while let Some((Jsonb(key), Jsonb(value))) = from.next_entry()? {
-                    let key = key.as_str().unwrap_or_default().to_owned();
-                    if map.insert(key.clone(), value).is_some() {
-                        return Err(de::Error::custom(format!("key {key:?} comes twice")));
-                    }
-                }
-                Ok(map.into())
-            }
-        }
-        from.deserialize_any(Strict).map(Jsonb)
-    }
-}
-
 fn snapshot(sections: Vec<Section>) -> Snapshot {
     let labels = vec![("env".to_owned(), "prod".to_owned())];
     let identity = Identity { host: Some("web-1".to_owned()), run: "5f0c".to_owned(), labels };
@@ -184,8 +123,7 @@ fn line(snapshot: &Snapshot, gap: u64) -> String {
 }
 
 fn strict(line: &str) -> Data {
-    let Jsonb(value) = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    value
+    strict::value(line).unwrap_or_else(|told| panic!("{told}: {line}"))
 }
 
 /// The section of a reading, as data.
